@@ -1,0 +1,32 @@
+"""Names inside schema `consent` that both the ledger and the guards must agree on.
+
+`consent.subject` has one `timestamptz NOT NULL` column per purpose, and one per purpose and
+sensitive category: "in force until" (`-infinity` = no, `infinity` = no end). Its key is
+`subject_id`, in the key column's own type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+SCHEMA: Final = "consent"
+SUBJECT_TABLE: Final = "subject"
+SUBJECT_KEY: Final = "subject_id"
+
+_SAFE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+def subject_column(purpose: str, category: str | None = None) -> str:
+    """The column of `consent.subject` for a purpose (and one of its sensitive categories).
+
+    A short plain purpose keeps its name, so that an administrator can read the table; whatever
+    is not a safe identifier, could be taken for another column, or carries a category gets a
+    digest, so that two names never meet in one column.
+    """
+    if category is None and _SAFE.fullmatch(purpose) and purpose != SUBJECT_KEY and "__" not in purpose:
+        return purpose
+    readable = re.sub(r"[^a-z0-9]+", "_", f"{purpose} {category or ''}".lower()).strip("_")[:40]
+    digest = hashlib.sha256(f"{purpose}\0{category or ''}".encode()).hexdigest()[:12]
+    return f"{readable or 'p'}__{digest}"
