@@ -1,0 +1,58 @@
+"""Fixtures that every folder of tests shares: one PostgreSQL per run, one database per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
+
+MakeDatabase = Callable[..., str]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for the whole run: unix socket (trust) and 127.0.0.1 (SCRAM).
+
+    `postgres.url()` is the superuser's URL over the socket, `postgres.url(tcp=True)` over TCP.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="proxy-tests-"))
+    server = EmbeddedPostgres(folder / "postgres", port=0, settings=WITHOUT_DURABILITY)
+    try:
+        with server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres: EmbeddedPostgres) -> MakeDatabase:
+    """Make a fresh database, `make_database(template="template0", script="")`; returns its URL.
+
+    Nobody may be connected to the template meanwhile (PostgreSQL's rule).
+    """
+
+    def make(template: str = "template0", script: str = "") -> str:
+        name = f"t_{os.getpid()}_{next(_numbers)}"
+        postgres.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        if script:
+            postgres.run(script, database=name)
+        return postgres.url(name)
+
+    return make
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres, make_database: MakeDatabase) -> Iterator[str]:
+    """The superuser's URL of an empty database that only this test has."""
+    url = make_database()
+    yield url
+    name = url.split("@/", 1)[1].split("?", 1)[0]
+    postgres.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
