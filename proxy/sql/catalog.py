@@ -7,10 +7,20 @@ not exist whatever the catalog says; a stale catalog makes a statement fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+import asyncpg
+
+from proxy.errors import UpstreamProtocolError
 from proxy.policy.model import RelationName
+from proxy.sql import catalog_queries
+
+Rows = Sequence[asyncpg.Record]
 
 # PostgreSQL gives object ids from here on to what users create (access/transam.h,
 # FirstNormalObjectId): everything below is built in.
@@ -58,6 +68,68 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index of one of the relations.
+
+    `attnums`: every column that its key, INCLUDE list, expressions and predicate mention; 0 stands
+    for the whole row.
+    """
+
+    oid: int
+    name: str
+    relation: int  # oid
+    attnums: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """A constraint of one of the relations, the columns it mentions on each side (0: whole row)."""
+
+    oid: int
+    name: str
+    kind: str  # pg_constraint.contype
+    relation: int
+    attnums: frozenset[int]
+    index: int  # the index behind it, 0 for none
+    target: int  # the relation a foreign key points to, 0 for none
+    target_attnums: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnDefault:
+    """A column's default or generation expression and the columns it mentions."""
+
+    oid: int
+    relation: int
+    attnum: int
+    attnums: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserType:
+    """A type that users or extensions made; `related` are its element, array, base, range types."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    relation: int  # the relation whose row type it is, 0 for none
+    related: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """What hangs on the relations: needed to show, in pg_catalog, only what a tool can see."""
+
+    namespaces: Mapping[str, int] = field(default_factory=dict)
+    indexes: tuple[Index, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    defaults: tuple[ColumnDefault, ...] = ()
+    types: tuple[UserType, ...] = ()
+    inherits: tuple[tuple[int, int], ...] = ()  # (child, parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
     server_version: int  # server_version_num: 180004
     database: str
@@ -68,7 +140,226 @@ class Catalog:
     shadowed_operators: frozenset[str]
     # Enum types of the path's schemas: the only types beyond pg_catalog's that a cast may name.
     enums: Mapping[str, str]  # "schema.name" → "schema.name" as a cast writes it
+    # Type names that more than one of the schemas has: which one an unqualified use means depends
+    # on the path. (pg_catalog's own types can not be shadowed: it is searched first.)
     shadowed_types: frozenset[str]
     # (operator, left type oid, right type oid) of pg_catalog whose function is leakproof.
     leakproof_operators: frozenset[tuple[str, int, int]]
     revision: str  # SHA-256, hex, of all of the above
+    # Functions of the path's schemas that PostgreSQL would call for `x.name`, where the row `x`
+    # has no column `name` (column notation): such a reference must be refused.
+    row_functions: frozenset[str] = frozenset()
+    # Relations of pg_catalog and information_schema with their columns in table order.
+    system_relations: Mapping[RelationName, tuple[Column, ...]] = field(default_factory=dict)
+    structure: Structure = field(default_factory=Structure)
+
+
+async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -> Catalog:
+    """Read what the proxy knows of `schemas`; a schema that is missing has no relations.
+
+    Runs in a transaction of its own: the connection must not be in one.
+    """
+    wanted = list(dict.fromkeys(schemas))
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(catalog_queries.EMPTY_PATH)
+        facts = await connection.fetchrow(
+            "SELECT current_setting('server_version_num')::int4, current_database()::text"
+        )
+        relations = await connection.fetch(catalog_queries.RELATIONS, wanted)
+        every = [row["oid"] for row in relations]
+        own = [row["oid"] for row in relations if row["oid"] >= FIRST_NORMAL_OID]
+        columns = _columns(await connection.fetch(catalog_queries.COLUMNS, every))
+        indexes = await connection.fetch(catalog_queries.INDEXES, own)
+        types = await connection.fetch(catalog_queries.TYPES)
+        structure = Structure(
+            namespaces={
+                row["name"]: row["oid"]
+                for row in await connection.fetch(catalog_queries.NAMESPACES, wanted)
+            },
+            indexes=tuple(map(_index, indexes)),
+            constraints=tuple(
+                map(_constraint, await connection.fetch(catalog_queries.CONSTRAINTS, own))
+            ),
+            defaults=tuple(map(_default, await connection.fetch(catalog_queries.DEFAULTS, own))),
+            types=tuple(map(_user_type, types)),
+            inherits=tuple(
+                (row["child"], row["parent"])
+                for row in await connection.fetch(catalog_queries.INHERITS, own)
+            ),
+        )
+        shadowed_functions = await _names(connection, catalog_queries.SHADOWED_FUNCTIONS, wanted)
+        shadowed_operators = await _names(connection, catalog_queries.SHADOWED_OPERATORS, wanted)
+        row_functions = await _names(connection, catalog_queries.ROW_FUNCTIONS, wanted)
+        leakproof = frozenset(
+            (row["name"], row["left"], row["right"])
+            for row in await connection.fetch(catalog_queries.LEAKPROOF)
+        )
+    if facts is None:
+        raise UpstreamProtocolError("a SELECT without FROM answered no row")
+    content: dict[str, Any] = {
+        "server_version": facts[0],
+        "database": facts[1],
+        "relations": _relations(relations, columns, _unique_keys(indexes, columns)),
+        "shadowed_functions": shadowed_functions,
+        "shadowed_operators": shadowed_operators,
+        "enums": _enums(types, wanted),
+        "shadowed_types": _shadowed_types(types, wanted),
+        "leakproof_operators": leakproof,
+        "row_functions": row_functions,
+        "system_relations": {
+            RelationName(row["schema"], row["name"]): columns.get(row["oid"], ())
+            for row in relations
+            if row["oid"] < FIRST_NORMAL_OID
+        },
+        "structure": structure,
+    }
+    return Catalog(**content, revision=_revision(content))
+
+
+async def catalog_fingerprint(connection: asyncpg.Connection, schemas: Sequence[str]) -> str:
+    """A short text that changes when DDL changes what `load_catalog` reads. Cheap: poll it."""
+    text = await connection.fetchval(catalog_queries.FINGERPRINT, list(dict.fromkeys(schemas)))
+    return hashlib.sha256(str(text).encode()).hexdigest()
+
+
+async def _names(connection: asyncpg.Connection, query: str, schemas: list[str]) -> frozenset[str]:
+    return frozenset(row["name"] for row in await connection.fetch(query, schemas))
+
+
+def _columns(rows: Rows) -> Mapping[int, tuple[Column, ...]]:
+    columns: defaultdict[int, list[Column]] = defaultdict(list)
+    for row in rows:
+        columns[row["relation"]].append(
+            Column(name=row["name"], attnum=row["attnum"], type=_column_type(row))
+        )
+    return {relation: tuple(of_relation) for relation, of_relation in columns.items()}
+
+
+def _column_type(row: asyncpg.Record) -> ColumnType:
+    base, typmod = row["type_name"], row["typmod"]
+    # varchar(n) and char(n) store n plus the four bytes of a varlena header (VARHDRSZ).
+    is_limited = (
+        base in ("varchar", "bpchar") and row["type_schema"] == "pg_catalog" and typmod >= 4
+    )
+    return ColumnType(
+        oid=row["type"],
+        typmod=typmod,
+        sql=row["sql"],
+        schema=row["type_schema"],
+        base=base,
+        kind=row["kind"],
+        category=row["category"],
+        max_length=typmod - 4 if is_limited else None,
+    )
+
+
+def _relations(
+    rows: Rows,
+    columns: Mapping[int, tuple[Column, ...]],
+    keys: Mapping[int, frozenset[tuple[str, ...]]],
+) -> dict[RelationName, Relation]:
+    return {
+        (name := RelationName(row["schema"], row["name"])): Relation(
+            oid=row["oid"],
+            name=name,
+            kind=row["kind"],
+            columns=columns.get(row["oid"], ()),
+            unique_keys=keys.get(row["oid"], frozenset()),
+        )
+        for row in rows
+        if row["oid"] >= FIRST_NORMAL_OID
+    }
+
+
+def _unique_keys(
+    rows: Rows, columns: Mapping[int, tuple[Column, ...]]
+) -> dict[int, frozenset[tuple[str, ...]]]:
+    keys: defaultdict[int, set[tuple[str, ...]]] = defaultdict(set)
+    for row in rows:
+        if row["is_key"]:
+            names = {column.attnum: column.name for column in columns[row["relation"]]}
+            # Columns after the key are only carried along (INCLUDE).
+            key = row["key"][: row["key_length"]]
+            keys[row["relation"]].add(tuple(names[attnum] for attnum in key))
+    return {relation: frozenset(found) for relation, found in keys.items()}
+
+
+def _index(row: asyncpg.Record) -> Index:
+    # An expression leaves a 0 in indkey; its columns are among the dependencies, where a 0 means
+    # a whole-row reference.
+    attnums = {attnum for attnum in row["key"] if attnum != 0} | set(row["mentions"])
+    return Index(
+        oid=row["oid"], name=row["name"], relation=row["relation"], attnums=frozenset(attnums)
+    )
+
+
+def _constraint(row: asyncpg.Record) -> Constraint:
+    return Constraint(
+        oid=row["oid"],
+        name=row["name"],
+        kind=row["kind"],
+        relation=row["relation"],
+        # A CHECK without any column may still read the whole row: treat it so.
+        attnums=frozenset(row["key"] or [0]),
+        index=row["index"],
+        target=row["target"],
+        target_attnums=frozenset(row["target_key"] or []),
+    )
+
+
+def _default(row: asyncpg.Record) -> ColumnDefault:
+    # The column itself is always among them: the default depends on it.
+    mentions = frozenset(row["mentions"]) | {row["attnum"]}
+    return ColumnDefault(
+        oid=row["oid"], relation=row["relation"], attnum=row["attnum"], attnums=mentions
+    )
+
+
+def _user_type(row: asyncpg.Record) -> UserType:
+    return UserType(
+        oid=row["oid"],
+        schema=row["schema"],
+        name=row["name"],
+        kind=row["kind"],
+        relation=row["relation"],
+        related=frozenset(row["related"]) - {0},
+    )
+
+
+def _enums(rows: Rows, schemas: Sequence[str]) -> dict[str, str]:
+    return {
+        f"{row['schema']}.{row['name']}": row["sql"]
+        for row in rows
+        if row["kind"] == "e" and row["schema"] in schemas
+    }
+
+
+def _shadowed_types(rows: Rows, schemas: Sequence[str]) -> frozenset[str]:
+    seen: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["schema"] in schemas:
+            seen[row["name"]].add(row["schema"])
+    return frozenset(name for name, where in seen.items() if len(where) > 1)
+
+
+def _revision(content: Mapping[str, Any]) -> str:
+    plain = json.dumps(_plain(content), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(plain.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it, in one order: sets sorted, mappings by key, dataclasses by field."""
+    match value:
+        case Mapping():
+            pairs: Iterable[tuple[Any, Any]] = value.items()
+            return sorted(
+                ([str(key), _plain(item)] for key, item in pairs), key=lambda pair: pair[0]
+            )
+        case frozenset():
+            return sorted((_plain(item) for item in value), key=repr)
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case str() | int() | bool() | None:
+            return value
+        case _:
+            return _plain(asdict(value))

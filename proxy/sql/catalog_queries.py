@@ -1,0 +1,172 @@
+"""The queries that read a catalog: PostgreSQL 13–18, with the rights of any role.
+
+Everything lies in pg_catalog, which PostgreSQL shows to every role; no right on the relations
+themselves is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# format_type leaves out the schema of types that the path shows: with an empty path only
+# pg_catalog's own stay bare. Local to the transaction: the connection may serve others next.
+EMPTY_PATH: Final = "SET LOCAL search_path = ''"
+
+RELATIONS: Final = """
+SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
+       c.relkind::text AS kind
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE (n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+    OR (n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')
+        AND c.oid < 16384)
+ ORDER BY c.oid
+"""
+
+COLUMNS: Final = """
+SELECT a.attrelid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnum,
+       t.oid::int8 AS type, a.atttypmod AS typmod, format_type(a.atttypid, a.atttypmod) AS sql,
+       tn.nspname::text AS type_schema, t.typname::text AS type_name, t.typtype::text AS kind,
+       t.typcategory::text AS category
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  JOIN pg_namespace tn ON tn.oid = t.typnamespace
+ WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attrelid, a.attnum
+"""
+
+# `is_key`: equality on these columns finds at most one row. That asks for plain columns, an index
+# that is checked at once and complete, the columns' own collations (a coarser one would call
+# different keys equal), and no inheritance children, whose rows the parent's index does not hold.
+INDEXES: Final = """
+SELECT i.indexrelid::int8 AS oid, ic.relname::text AS name, i.indrelid::int8 AS relation,
+       i.indkey::int2[]::int4[] AS key, i.indnkeyatts::int4 AS key_length,
+       i.indisunique AND i.indisvalid AND i.indisready AND i.indislive AND i.indimmediate
+         AND i.indpred IS NULL AND i.indexprs IS NULL
+         AND (c.relkind = 'p'
+              OR NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = i.indrelid))
+         AND NOT EXISTS (
+           SELECT FROM generate_series(0, i.indnkeyatts - 1) k
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]
+            WHERE a.attcollation <> i.indcollation[k]) AS is_key,
+       ARRAY(SELECT d.refobjsubid FROM pg_depend d
+              WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid) AS mentions
+  FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+ WHERE i.indrelid = ANY($1::oid[])
+ ORDER BY 1
+"""
+
+CONSTRAINTS: Final = """
+SELECT con.oid::int8 AS oid, con.conname::text AS name, con.contype::text AS kind,
+       con.conrelid::int8 AS relation, con.conkey::int4[] AS key, con.conindid::int8 AS index,
+       con.confrelid::int8 AS target, con.confkey::int4[] AS target_key
+  FROM pg_constraint con WHERE con.conrelid = ANY($1::oid[])
+ ORDER BY 1
+"""
+
+# A generated column's expression is recorded under the default from PostgreSQL 15 on, under the
+# column itself before.
+DEFAULTS: Final = """
+SELECT ad.oid::int8 AS oid, ad.adrelid::int8 AS relation, ad.adnum::int4 AS attnum,
+       ARRAY(SELECT d.refobjsubid FROM pg_depend d
+              WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ad.adrelid
+                AND ((d.classid = 'pg_attrdef'::regclass AND d.objid = ad.oid)
+                  OR (d.classid = 'pg_class'::regclass AND d.objid = ad.adrelid
+                      AND d.objsubid = ad.adnum))) AS mentions
+  FROM pg_attrdef ad WHERE ad.adrelid = ANY($1::oid[])
+ ORDER BY 1
+"""
+
+TYPES: Final = """
+SELECT t.oid::int8 AS oid, n.nspname::text AS schema, t.typname::text AS name,
+       t.typtype::text AS kind, t.typrelid::int8 AS relation, format_type(t.oid, NULL) AS sql,
+       ARRAY[t.typelem, t.typarray, t.typbasetype, coalesce(r.rngsubtype, 0)]::int8[] AS related,
+       t.typtype = 'b' AND t.typelem <> 0 AND t.typlen = -1 AS is_array
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_range r ON r.rngtypid = t.oid
+ WHERE t.oid >= 16384
+ ORDER BY 1
+"""
+
+NAMESPACES: Final = """
+SELECT nspname::text AS name, oid::int8 AS oid FROM pg_namespace
+ WHERE nspname = ANY($1::text[]) OR nspname IN ('pg_catalog', 'information_schema')
+ ORDER BY 1
+"""
+
+INHERITS: Final = """
+SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits
+ WHERE inhrelid = ANY($1::oid[]) AND inhparent = ANY($1::oid[])
+ ORDER BY 1, 2
+"""
+
+# A function of the same name is a shadow unless it belongs to an extension and takes a type of
+# its own (citext's max): only a column of that type reaches it, and the extension's type was
+# the customer's choice. Whatever a user wrote is a shadow, whatever it takes.
+SHADOWED_FUNCTIONS: Final = """
+SELECT DISTINCT p.proname::text AS name
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = ANY($1::text[])
+   AND EXISTS (SELECT FROM pg_proc b
+                WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace)
+   AND NOT (EXISTS (SELECT FROM unnest(p.proargtypes) a WHERE a >= 16384)
+        AND EXISTS (SELECT FROM pg_depend d
+                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
+"""
+
+SHADOWED_OPERATORS: Final = """
+SELECT DISTINCT o.oprname::text AS name
+  FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+ WHERE n.nspname = ANY($1::text[])
+   AND EXISTS (SELECT FROM pg_operator b
+                WHERE b.oprname = o.oprname AND b.oprnamespace = 'pg_catalog'::regnamespace)
+   AND NOT ((o.oprleft >= 16384 OR o.oprright >= 16384)
+        AND EXISTS (SELECT FROM pg_depend d
+                     WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid
+                       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
+"""
+
+# `x.f` is `f(x)` where `x` has no column f (Function Calls, "functional notation"). A guard is of
+# type record, so functions of a relation's own row type are out of reach; those of record and of
+# the polymorphic types are not.
+ROW_FUNCTIONS: Final = """
+SELECT DISTINCT p.proname::text AS name
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE n.nspname = ANY($1::text[]) AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
+   AND (SELECT t.typtype FROM pg_type t WHERE t.oid = p.proargtypes[0]) IN ('p', 'c')
+"""
+
+LEAKPROOF: Final = """
+SELECT o.oprname::text AS name, o.oprleft::int8 AS left, o.oprright::int8 AS right
+  FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
+ WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprkind = 'b' AND p.proleakproof
+   AND p.pronamespace = 'pg_catalog'::regnamespace AND o.oprresult = 'bool'::regtype
+"""
+
+# One number per catalog that DDL touches: rows' oids and the transactions that wrote them. hashes
+# of the row versions are summed, so that no sort is needed; a few milliseconds for 1,000 relations.
+FINGERPRINT: Final = """
+WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY($1::text[])),
+     c AS (SELECT oid, relnamespace, relname, relkind, reltype FROM pg_class
+            WHERE relnamespace IN (SELECT oid FROM n))
+SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat(oid, ' ', nspname), 0))) FROM n),
+  (SELECT concat(count(*), ':', sum(hashtextextended(
+     concat_ws(' ', oid, relnamespace, relname, relkind), 0))) FROM c),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', attrelid, attnum, xmin), 0)))
+     FROM pg_attribute WHERE attrelid IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', indexrelid, xmin), 0)))
+     FROM pg_index WHERE indrelid IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_constraint WHERE conrelid IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', inhrelid, inhparent), 0)))
+     FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_type WHERE oid >= 16384),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_proc WHERE oid >= 16384),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_operator WHERE oid >= 16384))
+"""
