@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proxy.policy.categories import category_mask, covers, longest_read, sensitive_category
 from proxy.policy.model import (
     AgeRule,
+    ColumnRule,
+    DropMask,
     Mask,
+    NoSubject,
     Policy,
+    Purpose,
     RelationName,
+    RelationRule,
     SourceRule,
     Subject,
 )
@@ -76,11 +82,78 @@ class RelationVerdict:
 
     @property
     def removes_rows(self) -> bool:
-        return self.is_consented_only or not (self.source is self.keep is self.quiet is None)
+        rules = (self.source, self.keep, self.quiet)
+        return self.is_consented_only or any(rule is not None for rule in rules)
 
 
 def decide(
     policy: Policy, purpose: str, relation: RelationName, columns: Sequence[str]
 ) -> RelationVerdict | None:
-    """The verdict on `relation` (None: not in the policy). `columns`: those of the database."""
-    raise NotImplementedError
+    """The verdict on `relation` (None: not in the policy). `columns`: those of the database.
+
+    `purpose` is one of the policy's (KeyError otherwise: there is nothing to fall back to).
+    """
+    aim = policy.purposes[purpose]
+    rule = policy.relations.get(relation)
+    if rule is None:
+        return None
+    return RelationVerdict(
+        relation=relation,
+        columns=tuple((column, _decide_column(policy, aim, rule, column)) for column in columns),
+        subject=rule.subject,
+        is_consented_only=aim.people == "consented" and not isinstance(rule.subject, NoSubject),
+        source=None if "source" in aim.exempt else rule.source,
+        keep=None if "keep" in aim.exempt else rule.keep,
+        quiet=None if "quiet" in aim.exempt else rule.quiet,
+    )
+
+
+def _decide_column(
+    policy: Policy, purpose: Purpose, rule: RelationRule, name: str
+) -> ColumnVerdict:
+    """Rules 1 to 5 of policy-language.md, "What decides a cell", in their order."""
+    if rule.columns is None:
+        return Shown()
+    column = rule.columns.get(name)
+    if column is None:
+        return Absent(category=None)
+    if column.category is None:
+        return Shown()
+    mask = mask_of(policy, column)
+    read = longest_read(purpose.reads, column.category)
+    # Without a subject nobody can be asked: no row is ever in force, so every row is masked.
+    if read is None or isinstance(rule.subject, NoSubject):
+        if isinstance(mask, DropMask):
+            return Absent(category=column.category)
+        return Masked(mask=mask, category=column.category)
+    return Guarded(
+        through=read.mask,
+        mask=mask,
+        category=column.category,
+        sensitive=sensitive_category(policy.categories, column.category),
+    )
+
+
+def mask_of(policy: Policy, column: ColumnRule) -> Mask:
+    """What a personal column shows where it is not read: its own mask, or its category's."""
+    if column.mask is not None:
+        return column.mask
+    # Nobody asks for the mask of an open column; who does all the same gets nothing.
+    return category_mask(policy.categories, column.category) if column.category else DropMask()
+
+
+def sensitive_categories(policy: Policy, purpose: str) -> tuple[str, ...]:
+    """Sensitive categories that `purpose` may need a grant of its own for, sorted by name.
+
+    The ledger keeps one column for each of them. A superset: those at, above or below any entry
+    of the purpose's `reads`.
+    """
+    reads = [read.category for read in policy.purposes[purpose].reads]
+    return tuple(
+        sorted(
+            category.name
+            for category in policy.categories.values()
+            if category.is_sensitive
+            and any(covers(read, category.name) or covers(category.name, read) for read in reads)
+        )
+    )

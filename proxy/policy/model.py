@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from proxy.policy.problem import Place
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -289,6 +291,8 @@ class Policy:
     functions: tuple[FunctionName, ...]
     tools: Mapping[str, Tool]
     revision: str  # SHA-256, hex, of the merged and normalised policy
+    # Where each key stands, for messages only: ("tables", "crm.customers", "subject") → a line.
+    places: Mapping[tuple[str, ...], Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def schemas(self) -> tuple[str, ...]:
