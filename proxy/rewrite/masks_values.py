@@ -1,0 +1,212 @@
+"""Masks of dates, numbers and network addresses, as expressions.
+
+PostgreSQL's own functions fail at the edges of their types (`date_trunc` before 4713 BC, a cast
+of a far date to timestamp, a product that is too large); each mask stays clear of those edges by
+a condition before, never by arithmetic that could fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from proxy.rewrite.masks_terms import (
+    FLOAT_TYPES,
+    INTEGER_TYPES,
+    both,
+    call,
+    case,
+    cast,
+    concat,
+    number,
+    number_of,
+    operate,
+    text,
+)
+from proxy.sql.catalog import ColumnType
+
+# The first day PostgreSQL knows (Julian day 0, a Monday): as far down as anything can be cut.
+_FIRST_DAY: Final = "4714-11-24"
+# Before these days the start of the month or year is not a date any more.
+_FIRST_START: Final[Mapping[str, str]] = {"month": "4714-12-01", "year": "4713-01-01"}
+# extract()'s name for "which day of the unit is it, counted from 1"; weeks start on Monday.
+_DAY_OF: Final[Mapping[str, str]] = {"year": "doy", "month": "day", "week": "isodow"}
+
+_MIN: Final[Mapping[str, int]] = {"int2": -(2**15), "int4": -(2**31), "int8": -(2**63)}
+# Beyond these a float can not hold every integer: a multiple of n might be rounded to another
+# number, even to one above the value.
+_EXACT: Final[Mapping[str, int]] = {"float4": 2**24, "float8": 2**53}
+# A numeric holds 131,072 digits before the point; one digit less, and no sum can overflow.
+_NUMERIC_DIGITS: Final = 131071
+
+_IPV4_SHOWN: Final = 24
+_IPV6_SHOWN: Final = 48
+
+
+# --- dates -----------------------------------------------------------------------------------
+
+
+def cut(column: exp.Expr, base: str, unit: str) -> exp.Expr:
+    """Cut down to the unit, in UTC. Infinity stays; below the first full unit: the first day."""
+    if base == "date" and unit == "day":
+        return column.copy()
+    kept_as_it_is = (exp.Not(this=call("isfinite", column)), column)
+    start = _cut_date(column, unit) if base == "date" else _cut_instant(column, base, unit)
+    if unit not in _FIRST_START:
+        return case(kept_as_it_is, default=start)
+    is_too_early = operate(column, "<", _before_christ(base, _FIRST_START[unit]))
+    return case(kept_as_it_is, (is_too_early, _before_christ(base, _FIRST_DAY)), default=start)
+
+
+def _before_christ(base: str, day: str) -> exp.Expr:
+    zone = "+00" if base == "timestamptz" else ""
+    time = "" if base == "date" else f" 00:00:00{zone}"
+    return cast(exp.Literal.string(f"{day}{time} BC"), base)
+
+
+def _cut_date(column: exp.Expr, unit: str) -> exp.Expr:
+    # date_trunc has no form for dates: it takes them for timestamps, of which there are fewer.
+    return operate(column, "-", operate(_field(_DAY_OF[unit], column, "int4"), "-", number(1)))
+
+
+def _field(name: str, date: exp.Expr, base: str) -> exp.Expr:
+    # extract(text, date) reads dates themselves; date_part(text, date) casts them to timestamp.
+    return cast(call("extract", text(name), date), base)
+
+
+def _cut_instant(column: exp.Expr, base: str, unit: str) -> exp.Expr:
+    zone = (text("UTC"),) if base == "timestamptz" else ()
+    return call("date_trunc", text(unit), column, *zone)
+
+
+def age_band(column: exp.Expr, n: int) -> exp.Expr:
+    """Full years at the statement's UTC date, as `30-39`. In the future, or infinite: NULL."""
+    today = cast(call("timezone", text("UTC"), call("statement_timestamp")), "date")
+    difference = operate(_digits(today), "-", _digits(column))
+    band = call("div", difference, number_of("numeric", 10_000 * n))
+    lower = operate(band, "*", number_of("numeric", n))
+    upper = operate(lower, "+", number_of("numeric", n - 1))
+    is_born = both(call("isfinite", column), operate(column, "<=", today))
+    return case((is_born, concat(cast(lower, "text"), text("-"), cast(upper, "text"))))
+
+
+def _digits(date: exp.Expr) -> exp.Expr:
+    """A date as the number yyyymmdd: such numbers differ by 10,000 for every full year.
+
+    A year has passed when the month and day have come round; who was born on 29 February has
+    birthday on 1 March in other years.
+    """
+    year = call("extract", text("year"), date)
+    # There is no year 0: the year before 1 is -1.
+    astronomical = case(
+        (operate(year, "<", number(0)), operate(year, "+", number(1))), default=year
+    )
+    month_and_day = operate(
+        operate(call("extract", text("month"), date), "*", number(100)),
+        "+",
+        call("extract", text("day"), date),
+    )
+    return operate(operate(astronomical, "*", number(10_000)), "+", month_and_day)
+
+
+def date_as_text(date: exp.Expr) -> exp.Expr:
+    """ISO 8601 (`0044-03-15 BC`, `infinity`), whatever DateStyle says: the JSON form of a date."""
+    return operate(call("to_jsonb", date), "#>>", cast(exp.Literal.string("{}"), "text[]"))
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def numeric_digits(column_type: ColumnType) -> tuple[int, int] | None:
+    """Precision and scale of `numeric(p,s)`, None for plain `numeric`.
+
+    The layout of the modifier is PostgreSQL's (make_numeric_typmod in numeric.c): the scale is
+    signed, in eleven bits.
+    """
+    if column_type.typmod < 4:
+        return None
+    packed = column_type.typmod - 4
+    return packed >> 16 & 0xFFFF, ((packed & 0x7FF) ^ 0x400) - 0x400
+
+
+def bucket(column: exp.Expr, column_type: ColumnType, n: int) -> exp.Expr:
+    """Rounded down to a multiple of n; NaN, infinity, or where the type has no such number: NULL.
+
+    `type` is one of the built-in number types.
+    """
+    if column_type.base in INTEGER_TYPES:
+        return _multiple_below(cast(column, "int8"), "int8", n, _MIN[column_type.base])
+    if column_type.base in FLOAT_TYPES:
+        return _float_bucket(column, _EXACT[column_type.base], n)
+    return _numeric_bucket(column, column_type, n)
+
+
+def _multiple_below(whole: exp.Expr, base: str, n: int, lowest: int) -> exp.Expr:
+    """The multiple of n at or below a whole number ≥ lowest; NULL where it is below lowest."""
+    step = number_of(base, n)
+    rest = call("mod", whole, step)  # has the sign of `whole`: towards zero, not down
+    nearer_zero = operate(whole, "-", rest)
+    return case(
+        (operate(rest, ">=", number_of(base, 0)), nearer_zero),
+        (operate(nearer_zero, ">=", number_of(base, lowest + n)), operate(nearer_zero, "-", step)),
+    )
+
+
+def _float_bucket(column: exp.Expr, exact: int, n: int) -> exp.Expr:
+    # floor() of a float never fails; dividing it by n could (underflow), multiplying too.
+    whole = cast(call("floor", cast(column, "float8")), "int8")
+    return case(
+        (_is_between(column, "float8", -exact, exact), _multiple_below(whole, "int8", n, -exact))
+    )
+
+
+def _is_between(column: exp.Expr, base: str, low: int | str, high: int | str) -> exp.Expr:
+    """Whether the value is in the range. NaN is above every number, for PostgreSQL."""
+    value = cast(column, base)
+    return both(
+        operate(value, ">=", number_of(base, low)), operate(value, "<=", number_of(base, high))
+    )
+
+
+def _numeric_bucket(column: exp.Expr, column_type: ColumnType, n: int) -> exp.Expr:
+    digits = numeric_digits(column_type)
+    if digits is None:
+        edge = f"1e{_NUMERIC_DIGITS}"
+        in_range = _is_between(column, "numeric", f"-{edge}", edge)
+        return case((in_range, _numeric_multiple(column, n, f"-{edge}")))
+    precision, scale = digits
+    # The least whole number of numeric(p,s), 0 where there are no digits before the point.
+    largest = 10 ** max(precision - scale, 0)
+    in_range = _is_between(column, "numeric", -largest, largest)
+    return case((in_range, _numeric_multiple(column, n, str(1 - largest + n))))
+
+
+def _numeric_multiple(column: exp.Expr, n: int, lowest_to_step: str) -> exp.Expr:
+    # floor() first: else the answer would tell how many digits after the point the value has.
+    whole = call("floor", column)
+    step = number_of("numeric", n)
+    rest = call("mod", whole, step)
+    nearer_zero = operate(whole, "-", rest)
+    return case(
+        (operate(rest, ">=", number(0)), nearer_zero),
+        (
+            operate(nearer_zero, ">=", number_of("numeric", lowest_to_step)),
+            operate(nearer_zero, "-", step),
+        ),
+    )
+
+
+# --- network addresses -----------------------------------------------------------------------
+
+
+def ip_prefix(column: exp.Expr) -> exp.Expr:
+    """The network of 24 (IPv4) or 48 (IPv6) bits; what names a larger network already stays."""
+    value = cast(column, "inet")
+    shown = case(
+        (operate(call("family", value), "=", number(4)), number(_IPV4_SHOWN)),
+        default=number(_IPV6_SHOWN),
+    )
+    length = call("int4smaller", call("masklen", value), shown)
+    return call("network", call("set_masklen", value, length))
