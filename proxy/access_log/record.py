@@ -1,0 +1,261 @@
+"""What the kinds of record say: their fields, and how plans and refusals become fields.
+
+A record holds no value from a row, no literal from a statement and no free text that a tool
+chose, except its application name, cut to 64 printable ASCII characters. Every field is checked
+against `forms.FIELDS` before it is written: what is not listed there can not get into the log.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, Literal
+
+from proxy.access_log.forms import APPLICATION_NAME_MAX
+from proxy.access_log.tables import cut_statement, encode_tables
+from proxy.errors import Reason, Refused
+from proxy.rewrite.plan import Plan
+
+Via = Literal["postgres", "http"]
+State = Literal["complete", "error", "cancelled", "client_gone"]
+PurposeFrom = Literal["default", "set", "startup", "database", "request"]
+Fields = dict[str, object]
+
+_PLANS_REMEMBERED_MAX: Final = 2048
+
+
+class RecordKind(StrEnum):
+    ACCESS_INTENT = "access.intent"
+    ACCESS_OUTCOME = "access.outcome"
+    ACCESS_REFUSED = "access.refused"
+    ACCESS_MORE = "access.more"
+    LOGIN_OK = "login.ok"
+    LOGIN_FAILED = "login.failed"
+    CONSENT_RECORDED = "consent.recorded"
+    POLICY_LOADED = "policy.loaded"
+    POLICY_REJECTED = "policy.rejected"
+    LOG_OPENED = "log.opened"
+    LOG_SEALED = "log.sealed"
+    LOG_HEARTBEAT = "log.heartbeat"
+    LOG_KEY = "log.key"
+    LOG_READ = "log.read"
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562, 5.7): sorts by the millisecond in which it was made."""
+    return _uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def _uuid7(milliseconds: int, chance: bytes) -> str:
+    random = int.from_bytes(chance, "big")
+    high = (random >> 62) & 0x0FFF
+    low = (random & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+    text = f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}{0x7000 | high:04x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def application_name(text: str) -> str:
+    """A tool's application name as the log may hold it: 64 characters, printable ASCII."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:APPLICATION_NAME_MAX])
+
+
+# --- builders --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who asks, from where and for what: the same for every statement until one of them changes.
+
+    `tool` and `credential` are names of ours, never what a stranger typed at a login; `client` is
+    an address (`10.0.0.7:51344`, or `local` for a unix socket); `policy` the policy's revision.
+    """
+
+    tool: str
+    credential: str
+    via: Via
+    client: str
+    application_name: str = ""
+    purpose: str | None = None
+    purpose_from: PurposeFrom | None = None
+    policy: str = ""
+
+    def fields(self) -> Fields:
+        fields: Fields = {
+            "tool": self.tool,
+            "credential": self.credential,
+            "via": self.via,
+            "client": self.client,
+            "policy": self.policy,
+        }
+        if self.application_name:
+            fields["application_name"] = application_name(self.application_name)
+        if self.purpose is not None:
+            fields["purpose"] = self.purpose
+        if self.purpose_from is not None:
+            fields["purpose_from"] = self.purpose_from
+        return fields
+
+
+def intent_fields(
+    asker: Asker, plan: Plan, *, access_id: str, source: Plan | None = None
+) -> Fields:
+    """`access.intent`: `plan` is about to run.
+
+    `source` is the plan whose relations it reads, where that is another one: the PREPARE of an
+    EXECUTE, the DECLARE of a FETCH.
+    """
+    return {"id": access_id, **asker.fields(), **_plan_fields(plan, source)}
+
+
+def outcome_fields(
+    *,
+    access_id: str,
+    state: State,
+    rows: int,
+    bytes_sent: int,
+    plan_us: int,
+    upstream_us: int,
+    total_us: int,
+    sqlstate: str | None = None,
+) -> Fields:
+    """`access.outcome`: the statement of the intent with this id has ended."""
+    fields: Fields = {
+        "id": access_id,
+        "state": state,
+        "rows": rows,
+        "bytes": bytes_sent,
+        "ms": {"plan_us": plan_us, "upstream_us": upstream_us, "total_us": total_us},
+    }
+    if sqlstate is not None:
+        fields["sqlstate"] = sqlstate
+    return fields
+
+
+def refused_fields(
+    asker: Asker,
+    refused: Refused,
+    *,
+    access_id: str,
+    plan: Plan | None = None,
+    source: Plan | None = None,
+) -> Fields:
+    """`access.refused`. `plan`, where the statement was understood before it was refused.
+
+    The refusal's message is not recorded: it may repeat names that the tool chose.
+    """
+    fields: Fields = {
+        "id": access_id,
+        **asker.fields(),
+        "reason": refused.reason.value,
+        "sqlstate": refused.sqlstate,
+    }
+    if plan is not None:
+        fields.update(_plan_fields(plan, source))
+    return fields
+
+
+def login_fields(
+    *,
+    access_id: str,
+    via: Via,
+    client: str,
+    tool: str | None = None,
+    credential: str | None = None,
+    application_name: str = "",
+    reason: Reason | None = None,
+) -> Fields:
+    """`login.ok` (no reason) and `login.failed`.
+
+    `tool` is None when the name is not one of ours: then it is a stranger's free text.
+    """
+    fields: Fields = {"id": access_id, "via": via, "client": client}
+    if tool is not None:
+        fields["tool"] = tool
+    if credential is not None:
+        fields["credential"] = credential
+    if application_name:
+        fields["application_name"] = _cut_name(application_name)
+    if reason is not None:
+        fields["reason"] = reason.value
+    return fields
+
+
+# `login_fields` has a parameter of that name, which hides the function there.
+_cut_name = application_name
+
+
+def consent_fields(
+    *,
+    event: int,
+    state: Literal["given", "refused", "withdrawn", "objected", "restricted"],
+    purpose: str | None,
+    category: str | None = None,
+    tool: str | None = None,
+    credential: str | None = None,
+    via: Via | None = None,
+    client: str | None = None,
+) -> Fields:
+    """`consent.recorded`: the ledger's event number leads to the person, the log does not.
+
+    `purpose` is None for all purposes; `tool`, `credential`, `via` and `client` are absent for the
+    command line.
+    """
+    fields: Fields = {"event": event, "state": state}
+    optional = {
+        "purpose": purpose,
+        "category": category,
+        "tool": tool,
+        "credential": credential,
+        "via": via,
+        "client": client,
+    }
+    fields.update({name: value for name, value in optional.items() if value is not None})
+    return fields
+
+
+def policy_fields(*, policy: str, name: str, version: int) -> Fields:
+    """`policy.loaded`: revision, name and number of the policy now in force."""
+    return {"policy": policy, "policy_name": name, "policy_version": version}
+
+
+def rejected_policy_fields(*, policy: str, errors: int) -> Fields:
+    """`policy.rejected`: a policy with so many errors was not taken; `policy` stays in force."""
+    return {"policy": policy, "errors": errors}
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    plan: Plan
+    source: Plan | None
+    fields: Mapping[str, object]
+
+
+# Plans are cached and run again and again; what a record says of one is the same each time. The
+# entry holds its plans, so their ids can not be given to others while it lives.
+_ENCODED: Final[dict[tuple[int, int], _Encoded]] = {}
+
+
+def _plan_fields(plan: Plan, source: Plan | None) -> Mapping[str, object]:
+    key = (id(plan), id(source))
+    known = _ENCODED.get(key)
+    if known is None:
+        if len(_ENCODED) >= _PLANS_REMEMBERED_MAX:
+            _ENCODED.clear()
+        known = _ENCODED[key] = _Encoded(plan, source, MappingProxyType(_encode_plan(plan, source)))
+    return known.fields
+
+
+def _encode_plan(plan: Plan, source: Plan | None) -> Fields:
+    statement, is_cut = cut_statement(plan.statement)
+    fields: Fields = {
+        "tables": encode_tables((source or plan).tables, statement),
+        "statement": statement,
+        "shape": plan.shape,
+    }
+    if is_cut:
+        fields["statement_cut"] = True
+    return fields
