@@ -140,8 +140,8 @@ class Catalog:
     shadowed_operators: frozenset[str]
     # Enum types of the path's schemas: the only types beyond pg_catalog's that a cast may name.
     enums: Mapping[str, str]  # "schema.name" → "schema.name" as a cast writes it
-    # Type names that more than one of the schemas has: which one an unqualified use means depends
-    # on the path. (pg_catalog's own types can not be shadowed: it is searched first.)
+    # Type names that more than one of the schemas has, or one of them and pg_catalog: which one an
+    # unqualified use means depends on the path.
     shadowed_types: frozenset[str]
     # (operator, left type oid, right type oid) of pg_catalog whose function is leakproof.
     leakproof_operators: frozenset[tuple[str, int, int]]
@@ -339,6 +339,8 @@ def _shadowed_types(rows: Rows, schemas: Sequence[str]) -> frozenset[str]:
     for row in rows:
         if row["schema"] in schemas:
             seen[row["name"]].add(row["schema"])
+            if row["is_built_in_name"]:
+                seen[row["name"]].add("pg_catalog")
     return frozenset(name for name, where in seen.items() if len(where) > 1)
 
 

@@ -80,7 +80,8 @@ TYPES: Final = """
 SELECT t.oid::int8 AS oid, n.nspname::text AS schema, t.typname::text AS name,
        t.typtype::text AS kind, t.typrelid::int8 AS relation, format_type(t.oid, NULL) AS sql,
        ARRAY[t.typelem, t.typarray, t.typbasetype, coalesce(r.rngsubtype, 0)]::int8[] AS related,
-       t.typtype = 'b' AND t.typelem <> 0 AND t.typlen = -1 AS is_array
+       EXISTS (SELECT FROM pg_type b WHERE b.typname = t.typname
+                  AND b.typnamespace = 'pg_catalog'::regnamespace) AS is_built_in_name
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_range r ON r.rngtypid = t.oid
  WHERE t.oid >= 16384
