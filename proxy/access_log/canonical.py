@@ -73,6 +73,8 @@ _ENVELOPE: Final = frozenset(("v", "log", "seq", "prev", "at", "boot", "kind"))
 
 def parse_record(line: bytes) -> dict[str, object] | None:
     """The record on a line, or None where the line is not byte for byte a canonical record."""
+    if len(line) > RECORD_BYTES_MAX:
+        return None
     try:
         record = orjson.loads(line)
         # orjson takes the last of two equal keys, and makes floats of huge integers: only the
