@@ -33,10 +33,7 @@ def category_mask(categories: Mapping[str, Category], category: str) -> Mask:
     return NullMask()
 
 
-def sensitive_category(categories: Mapping[str, Category], category: str) -> str | None:
-    """The nearest sensitive category at or above `category`: a grant must name that one."""
-    for name in ancestors(category):
-        declared = categories.get(name)
-        if declared is not None and declared.is_sensitive:
-            return name
-    return None
+def is_sensitive(categories: Mapping[str, Category], category: str) -> bool:
+    """Is the category, or one above it, declared sensitive?"""
+    declared = (categories.get(name) for name in ancestors(category))
+    return any(found is not None and found.is_sensitive for found in declared)

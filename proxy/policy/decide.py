@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.policy.categories import category_mask, covers, longest_read, sensitive_category
+from proxy.policy.categories import category_mask, is_sensitive, longest_read
 from proxy.policy.model import (
     AgeRule,
     ColumnRule,
@@ -126,11 +126,13 @@ def _decide_column(
         if isinstance(mask, DropMask):
             return Absent(category=column.category)
         return Masked(mask=mask, category=column.category)
+    # The grant must name the column's own category, not only the sensitive one above it.
+    needs_grant = is_sensitive(policy.categories, column.category)
     return Guarded(
         through=read.mask,
         mask=mask,
         category=column.category,
-        sensitive=sensitive_category(policy.categories, column.category),
+        sensitive=column.category if needs_grant else None,
     )
 
 
@@ -140,20 +142,3 @@ def mask_of(policy: Policy, column: ColumnRule) -> Mask:
         return column.mask
     # Nobody asks for the mask of an open column; who does all the same gets nothing.
     return category_mask(policy.categories, column.category) if column.category else DropMask()
-
-
-def sensitive_categories(policy: Policy, purpose: str) -> tuple[str, ...]:
-    """Sensitive categories that `purpose` may need a grant of its own for, sorted by name.
-
-    The ledger keeps one column for each of them. A superset: those at, above or below any entry
-    of the purpose's `reads`.
-    """
-    reads = [read.category for read in policy.purposes[purpose].reads]
-    return tuple(
-        sorted(
-            category.name
-            for category in policy.categories.values()
-            if category.is_sensitive
-            and any(covers(read, category.name) or covers(category.name, read) for read in reads)
-        )
-    )

@@ -141,6 +141,7 @@ def _reads(value: Value) -> tuple[Read, ...]:
             continue
         if read.category in reads:
             item.fail(f"the category {read.category} is listed twice")
+        item.at((*value.path, read.category))
         reads[read.category] = read
     return tuple(reads.values())
 
