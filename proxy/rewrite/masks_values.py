@@ -82,33 +82,17 @@ def _cut_instant(column: exp.Expr, base: str, unit: str) -> exp.Expr:
 
 
 def age_band(column: exp.Expr, n: int) -> exp.Expr:
-    """Full years at the statement's UTC date, as `30-39`. In the future, or infinite: NULL."""
-    today = cast(call("timezone", text("UTC"), call("statement_timestamp")), "date")
-    difference = operate(_digits(today), "-", _digits(column))
-    band = call("div", difference, number_of("numeric", 10_000 * n))
-    lower = operate(band, "*", number_of("numeric", n))
-    upper = operate(lower, "+", number_of("numeric", n - 1))
-    is_born = both(call("isfinite", column), operate(column, "<=", today))
-    return case((is_born, concat(cast(lower, "text"), text("-"), cast(upper, "text"))))
+    """Full years at the statement's UTC date, as `30-39`. In the future, or infinite: NULL.
 
-
-def _digits(date: exp.Expr) -> exp.Expr:
-    """A date as the number yyyymmdd: such numbers differ by 10,000 for every full year.
-
-    A year has passed when the month and day have come round; who was born on 29 February has
-    birthday on 1 March in other years.
+    Who was born on 29 February has birthday on 1 March in other years.
     """
-    year = call("extract", text("year"), date)
-    # There is no year 0: the year before 1 is -1.
-    astronomical = case(
-        (operate(year, "<", number(0)), operate(year, "+", number(1))), default=year
-    )
-    month_and_day = operate(
-        operate(call("extract", text("month"), date), "*", number(100)),
-        "+",
-        call("extract", text("day"), date),
-    )
-    return operate(operate(astronomical, "*", number(10_000)), "+", month_and_day)
+    now = call("timezone", text("UTC"), call("statement_timestamp"))
+    # Every date up to now is a timestamp as well: the cast can not fail in this branch.
+    is_born = both(call("isfinite", column), operate(column, "<=", now))
+    years = call("extract", text("year"), call("age", now, cast(column, "timestamp")))
+    lower = operate(call("div", years, number(n)), "*", number(n))
+    upper = operate(lower, "+", number(n - 1))
+    return case((is_born, concat(cast(lower, "text"), text("-"), cast(upper, "text"))))
 
 
 def date_as_text(date: exp.Expr) -> exp.Expr:
@@ -156,45 +140,48 @@ def _multiple_below(whole: exp.Expr, base: str, n: int, lowest: int) -> exp.Expr
 
 def _float_bucket(column: exp.Expr, exact: int, n: int) -> exp.Expr:
     # floor() of a float never fails; dividing it by n could (underflow), multiplying too.
-    whole = cast(call("floor", cast(column, "float8")), "int8")
-    return case(
-        (_is_between(column, "float8", -exact, exact), _multiple_below(whole, "int8", n, -exact))
+    value = cast(column, "float8")
+    whole = cast(call("floor", value), "int8")
+    is_exact = both(
+        operate(value, ">=", number_of("float8", -exact)),
+        operate(value, "<=", number_of("float8", exact)),  # NaN is above every number
     )
-
-
-def _is_between(column: exp.Expr, base: str, low: int | str, high: int | str) -> exp.Expr:
-    """Whether the value is in the range. NaN is above every number, for PostgreSQL."""
-    value = cast(column, base)
-    return both(
-        operate(value, ">=", number_of(base, low)), operate(value, "<=", number_of(base, high))
-    )
+    return case((is_exact, _multiple_below(whole, "int8", n, -exact)))
 
 
 def _numeric_bucket(column: exp.Expr, column_type: ColumnType, n: int) -> exp.Expr:
-    digits = numeric_digits(column_type)
-    if digits is None:
-        edge = f"1e{_NUMERIC_DIGITS}"
-        in_range = _is_between(column, "numeric", f"-{edge}", edge)
-        return case((in_range, _numeric_multiple(column, n, f"-{edge}")))
-    precision, scale = digits
-    # The least whole number of numeric(p,s), 0 where there are no digits before the point.
-    largest = 10 ** max(precision - scale, 0)
-    in_range = _is_between(column, "numeric", -largest, largest)
-    return case((in_range, _numeric_multiple(column, n, str(1 - largest + n))))
-
-
-def _numeric_multiple(column: exp.Expr, n: int, lowest_to_step: str) -> exp.Expr:
     # floor() first: else the answer would tell how many digits after the point the value has.
     whole = call("floor", column)
+    digits = numeric_digits(column_type)
+    if digits is None:
+        # Asked of the column: floor() itself would overflow beyond this.
+        limit = f"1e{_NUMERIC_DIGITS}"
+        return case((_is_within(column, limit), _numeric_multiple(whole, n, f"-{limit}")))
+    precision, scale = digits
+    # Asked of floor(): that of the least value may have a digit more than the type holds.
+    places = max(precision - scale, 0)
+    return case(
+        (_is_within(whole, f"1e{places}"), _numeric_multiple(whole, n, str(n - 10**places)))
+    )
+
+
+def _is_within(value: exp.Expr, limit: str) -> exp.Expr:
+    """Whether a numeric is between -limit and limit: no infinity, no NaN (which is above all)."""
+    return both(
+        operate(value, ">", number_of("numeric", f"-{limit}")),
+        operate(value, "<", number_of("numeric", limit)),
+    )
+
+
+def _numeric_multiple(whole: exp.Expr, n: int, room_above: str) -> exp.Expr:
+    """The multiple of n at or below; a step down is taken only from above `room_above`."""
     step = number_of("numeric", n)
     rest = call("mod", whole, step)
     nearer_zero = operate(whole, "-", rest)
+    has_room = operate(nearer_zero, ">", number_of("numeric", room_above))
     return case(
         (operate(rest, ">=", number(0)), nearer_zero),
-        (
-            operate(nearer_zero, ">=", number_of("numeric", lowest_to_step)),
-            operate(nearer_zero, "-", step),
-        ),
+        (has_room, operate(nearer_zero, "-", step)),
     )
 
 
