@@ -16,6 +16,8 @@ SUBJECT_TABLE: Final = "subject"
 SUBJECT_KEY: Final = "subject_id"
 
 _SAFE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+# Every PostgreSQL table has these already (PostgreSQL manual, 5.6 System Columns).
+_TAKEN: Final = frozenset({SUBJECT_KEY, "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "oid"})
 
 
 def subject_column(purpose: str, category: str | None = None) -> str:
@@ -25,7 +27,8 @@ def subject_column(purpose: str, category: str | None = None) -> str:
     is not a safe identifier, could be taken for another column, or carries a category gets a
     digest, so that two names never meet in one column.
     """
-    if category is None and _SAFE.fullmatch(purpose) and purpose != SUBJECT_KEY and "__" not in purpose:
+    is_plain = _SAFE.fullmatch(purpose) and purpose not in _TAKEN and "__" not in purpose
+    if category is None and is_plain:
         return purpose
     readable = re.sub(r"[^a-z0-9]+", "_", f"{purpose} {category or ''}".lower()).strip("_")[:40]
     digest = hashlib.sha256(f"{purpose}\0{category or ''}".encode()).hexdigest()[:12]
