@@ -72,6 +72,7 @@ class EmbeddedPostgres:
         self._binaries: Path | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
         self._owner_pid = os.getpid()
+        self._log_start = 0  # what the log says of earlier starts says nothing of this one
 
     def start(self) -> Self:
         """Make the data folder if there is none, start the server, return when it answers."""
@@ -214,6 +215,7 @@ class EmbeddedPostgres:
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._guardian = subprocess.Popen(
                 ["/bin/sh", "-c", _GUARDIAN, "guardian", self._binary("postgres"),
                  "-D", str(self.data), *options],
@@ -236,19 +238,18 @@ class EmbeddedPostgres:
             # Line 8 is the server's state, written when connections are taken (pidfile.h).
             if len(lines) >= 8 and lines[7].strip() == "ready" and self._is_ours(lines):
                 return
-            if "FATAL" in (tail := self._log_tail()) and not pid_file.exists():
+            if "FATAL" in self._log_tail() and not pid_file.exists():
                 break
             time.sleep(0.02)
-        else:
-            tail = self._log_tail()
-        raise ConfigurationError(f"the embedded PostgreSQL did not start:\n{tail}")
+        raise ConfigurationError(f"the embedded PostgreSQL did not start:\n{self._log_tail()}")
 
     def _is_ours(self, lines: list[str]) -> bool:
         # A pid file that a killed server left behind says "ready" too, but names another socket.
         return lines[4].strip() == str(self.socket_folder)
 
     def _log_tail(self) -> str:
-        return "\n".join(_lines_of(self.log)[-20:])
+        log = self.log.read_bytes()[self._log_start :].decode(errors="replace")
+        return "\n".join(log.splitlines()[-20:])
 
     def _stop_at_exit(self) -> None:
         # A forked child inherits the registration, not the server.
