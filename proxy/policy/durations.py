@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,10})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 # A hundred years: now minus a duration must be a timestamp for every duration a policy can hold.

@@ -141,5 +141,9 @@ class _Converter:
             return Scalar(
                 place, Decimal(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
             )
-        self._report(place, ".".join(path), f"{text!r} can be read in two ways: put it in quotes")
+        if tag.removeprefix(_TAG) in ("bool", "int"):
+            message = f"{text!r} can be read in two ways: put it in quotes"
+        else:
+            message = f"the tag {tag} has no meaning in a policy"
+        self._report(place, ".".join(path), message)
         return None
