@@ -66,6 +66,10 @@ class Relation:
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(column.name for column in self.columns)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
@@ -170,7 +174,7 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
         own = [row["oid"] for row in relations if row["oid"] >= FIRST_NORMAL_OID]
         columns = _columns(await connection.fetch(catalog_queries.COLUMNS, every))
         indexes = await connection.fetch(catalog_queries.INDEXES, own)
-        types = await connection.fetch(catalog_queries.TYPES)
+        types = await connection.fetch(catalog_queries.TYPES, wanted)
         structure = Structure(
             namespaces={
                 row["name"]: row["oid"]

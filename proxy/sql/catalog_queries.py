@@ -76,6 +76,8 @@ SELECT ad.oid::int8 AS oid, ad.adrelid::int8 AS relation, ad.adnum::int4 AS attn
  ORDER BY 1
 """
 
+# Of other schemas, types that columns may have, but no row types of tables: they come and go with
+# every temporary table.
 TYPES: Final = """
 SELECT t.oid::int8 AS oid, n.nspname::text AS schema, t.typname::text AS name,
        t.typtype::text AS kind, t.typrelid::int8 AS relation, format_type(t.oid, NULL) AS sql,
@@ -84,7 +86,9 @@ SELECT t.oid::int8 AS oid, n.nspname::text AS schema, t.typname::text AS name,
                   AND b.typnamespace = 'pg_catalog'::regnamespace) AS is_built_in_name
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_range r ON r.rngtypid = t.oid
- WHERE t.oid >= 16384
+ WHERE t.oid >= 16384 AND (n.nspname = ANY($1::text[]) OR NOT EXISTS (
+         SELECT FROM pg_class c
+          WHERE c.relkind <> 'c' AND (c.reltype = t.oid OR c.reltype = t.typelem)))
  ORDER BY 1
 """
 
@@ -101,8 +105,8 @@ SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits
 """
 
 # A function of the same name is a shadow unless it belongs to an extension and takes a type of
-# its own (citext's max): only a column of that type reaches it, and the extension's type was
-# the customer's choice. Whatever a user wrote is a shadow, whatever it takes.
+# its own (citext's max): only a column of that type reaches it, and the extension's type was the
+# customer's choice. Whatever a user wrote is a shadow, whatever it takes.
 SHADOWED_FUNCTIONS: Final = """
 SELECT DISTINCT p.proname::text AS name
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -144,8 +148,8 @@ SELECT o.oprname::text AS name, o.oprleft::int8 AS left, o.oprright::int8 AS rig
    AND p.pronamespace = 'pg_catalog'::regnamespace AND o.oprresult = 'bool'::regtype
 """
 
-# One number per catalog that DDL touches: rows' oids and the transactions that wrote them. hashes
-# of the row versions are summed, so that no sort is needed; a few milliseconds for 1,000 relations.
+# One number per catalog that DDL touches: the rows' oids and the transactions that wrote them.
+# Hashes are summed, so that nothing has to be sorted.
 FINGERPRINT: Final = """
 WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY($1::text[])),
      c AS (SELECT oid, relnamespace, relname, relkind, reltype FROM pg_class
@@ -165,9 +169,11 @@ SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', inhrelid, inhparent), 0)))
      FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM c)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
-     FROM pg_type WHERE oid >= 16384),
+     FROM pg_type t WHERE oid >= 16384 AND (typnamespace IN (SELECT oid FROM n) OR NOT EXISTS (
+       SELECT FROM pg_class r
+        WHERE r.relkind <> 'c' AND (r.reltype = t.oid OR r.reltype = t.typelem)))),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
-     FROM pg_proc WHERE oid >= 16384),
+     FROM pg_proc WHERE pronamespace IN (SELECT oid FROM n)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
-     FROM pg_operator WHERE oid >= 16384))
+     FROM pg_operator WHERE oprnamespace IN (SELECT oid FROM n)))
 """

@@ -1,0 +1,52 @@
+"""Guards of pg_catalog and information_schema: what stands in for their relations.
+
+A tool that looks around in the catalog finds the relations and columns that it can see under its
+purpose, and PostgreSQL's own things; hidden names, row counts, sizes, statistics and activity are
+not there. Catalog rows are no person's data, so nothing has to be fenced; and the rights of the
+upstream's role hold underneath.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from proxy.policy.model import RelationName
+from proxy.rewrite.catalog_rules import RULES, Rule
+from proxy.rewrite.catalog_sql import ALIAS, Node, column, false, null
+from proxy.rewrite.catalog_visible import VisibleCatalog, visible_catalog
+from proxy.sql.catalog import Column
+
+__all__ = ["VisibleCatalog", "catalog_guard", "visible_catalog"]
+
+
+def catalog_guard(relation: RelationName, visible: VisibleCatalog) -> exp.Select | None:
+    """What stands in for `relation`; None: it is not shown (`table_not_in_policy`).
+
+    All of the relation's columns in table order, with their own names and types.
+    """
+    rule = RULES.get(relation.schema, {}).get(relation.name)
+    columns = visible.system_relations.get(relation)
+    if rule is None or not columns:
+        return None
+    select = exp.Select(expressions=[_output(rule, shown, visible) for shown in columns])
+    if rule.is_empty:
+        # Nothing is read: the role may have no right to.
+        return select.where(false(), copy=False)
+    table = exp.Table(
+        this=exp.to_identifier(relation.name, quoted=True),
+        db=exp.to_identifier(relation.schema, quoted=True),
+        alias=exp.TableAlias(this=exp.to_identifier(ALIAS, quoted=True)),
+    )
+    select = select.from_(table, copy=False)
+    return select if rule.rows is None else select.where(rule.rows(visible), copy=False)
+
+
+def _output(rule: Rule, shown: Column, visible: VisibleCatalog) -> Node:
+    value: Node
+    if rule.is_empty:
+        value = null(shown)
+    elif shown.name in rule.values:
+        value = rule.values[shown.name](visible, shown)
+    else:
+        value = column(shown.name)
+    return exp.alias_(value, shown.name, quoted=True, copy=False)

@@ -1,0 +1,637 @@
+"""Which relations of pg_catalog and information_schema are shown, which rows and which values.
+
+Two tables, one per schema; what is in neither is `table_not_in_policy`. Left out on purpose:
+statistics (pg_stats, pg_statistic*: they hold values), activity (pg_stat_*, pg_locks,
+pg_prepared_statements, pg_cursors, pg_prepared_xacts), secrets and files (pg_authid, pg_shadow,
+pg_user_mapping, pg_hba_file_rules, pg_file_settings, pg_config), large objects, replication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlglot import exp
+
+from proxy.policy.model import RelationName
+from proxy.rewrite.catalog_sql import (
+    Node,
+    all_of,
+    any_of,
+    call,
+    cast,
+    column,
+    compare,
+    false,
+    is_built_in,
+    is_oid,
+    is_one_of_columns,
+    is_one_of_names,
+    is_one_of_oids,
+    is_one_of_pairs,
+    negated,
+    null,
+    of_type,
+    where,
+)
+from proxy.rewrite.catalog_visible import SYSTEM_SCHEMAS, VisibleCatalog, VisibleRelation
+from proxy.sql.catalog import Column
+from proxy.sql.settings import SHOWN_SETTINGS
+
+Rows = Callable[[VisibleCatalog], Node]
+Value = Callable[[VisibleCatalog, Column], Node]
+
+# pg_toast is empty for every tool, but the schema is there in every database.
+_SHOWN_SYSTEM_SCHEMAS: Final = (*SYSTEM_SCHEMAS, "pg_toast")
+
+# The oids of the catalogs that descriptions and dependencies refer to (pg_class.dat and others).
+_PG_TYPE, _PG_CLASS, _PG_ATTRDEF, _PG_CONSTRAINT, _PG_NAMESPACE = 1247, 1259, 2604, 2606, 2615
+
+# As PostgreSQL spells them in pg_settings.
+_SETTING_NAMES: Final = tuple(
+    {"datestyle": "DateStyle", "intervalstyle": "IntervalStyle", "timezone": "TimeZone"}.get(
+        name, name
+    )
+    for name in sorted(SHOWN_SETTINGS)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How one relation is shown: its rows (None: every one) and the columns that differ."""
+
+    rows: Rows | None
+    values: Mapping[str, Value] = field(default_factory=dict)
+    is_empty: bool = False
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def _null(_: VisibleCatalog, shown: Column) -> Node:
+    if shown.type.base == "anyarray":
+        # No constant has a polymorphic type.
+        return exp.Case(ifs=[exp.If(this=false(), true=column(shown.name))])
+    return null(shown)
+
+
+def _fixed(text: str) -> Value:
+    return lambda _, shown: of_type(exp.Literal.string(text), shown)
+
+
+def _if(condition: Callable[[VisibleCatalog], Node]) -> Value:
+    """The column where the condition holds, else what an absent thing has: false, NULL or ''."""
+
+    def value(visible: VisibleCatalog, shown: Column) -> Node:
+        otherwise = {"bool": _fixed("f"), "char": _fixed("")}.get(shown.type.base, _null)
+        return where(condition(visible), column(shown.name), otherwise(visible, shown))
+
+    return value
+
+
+def _row_count(visible: VisibleCatalog, shown: Column) -> Node:
+    # Of a relation that nobody has analysed: -1 since PostgreSQL 14, 0 before.
+    return of_type(exp.Literal.string("-1" if visible.server_version >= 140000 else "0"), shown)
+
+
+def _count(
+    of: Callable[[VisibleRelation], int], differs: Callable[[VisibleRelation], bool]
+) -> Value:
+    """A number that counts hidden things too: told anew for the relations that have some."""
+
+    def value(visible: VisibleCatalog, shown: Column) -> Node:
+        cases = [
+            exp.If(
+                this=is_oid(column("oid"), relation.oid),
+                true=of_type(exp.Literal.string(str(of(relation))), shown),
+            )
+            for relation in visible.relations
+            if differs(relation)
+        ]
+        return exp.Case(ifs=cases, default=column(shown.name)) if cases else column(shown.name)
+
+    return value
+
+
+def _has_no_hidden_default(relation: str, attnum: str) -> Callable[[VisibleCatalog], Node]:
+    return lambda visible: negated(
+        is_one_of_columns(column(relation), column(attnum), visible.hidden_defaults)
+    )
+
+
+def _is_indexed(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_built_in(column("oid")),
+        is_one_of_oids(column("oid"), (each.oid for each in visible.relations if each.has_index)),
+    )
+
+
+# --- rows of pg_catalog ----------------------------------------------------------------------
+
+
+def _built_in(name: str = "oid") -> Rows:
+    return lambda _: is_built_in(cast(column(name), "oid"))
+
+
+def _oids(name: str, oids: Callable[[VisibleCatalog], tuple[int, ...]]) -> Rows:
+    """Built-in rows, and those whose column `name` is one of the visible oids."""
+    return lambda visible: any_of(
+        is_built_in(column(name)), is_one_of_oids(column(name), oids(visible))
+    )
+
+
+def _relations(visible: VisibleCatalog) -> tuple[int, ...]:
+    return tuple(each.oid for each in visible.relations)
+
+
+def _indexes(visible: VisibleCatalog) -> tuple[int, ...]:
+    return tuple(oid for oid, _ in visible.indexes)
+
+
+def _relations_and_indexes(visible: VisibleCatalog) -> tuple[int, ...]:
+    return _relations(visible) + _indexes(visible)
+
+
+def _constraints(visible: VisibleCatalog) -> tuple[int, ...]:
+    return tuple(each.oid for each in visible.constraints)
+
+
+def _is_visible_column(visible: VisibleCatalog, oid: str, attnum: str) -> Node:
+    """Of whole relations any column; of others those that are visible. No system columns."""
+    whole = [each.oid for each in visible.relations if each.is_whole]
+    parts = [
+        (each.oid, shown.attnum)
+        for each in visible.relations
+        if not each.is_whole
+        for shown in each.columns
+    ]
+    return any_of(
+        all_of(
+            is_one_of_oids(column(oid), whole),
+            compare(column(attnum), ">", cast(exp.Literal.string("0"), "int2")),
+        ),
+        is_one_of_columns(column(oid), column(attnum), parts),
+    )
+
+
+def _attributes(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_built_in(column("attrelid")),
+        is_one_of_oids(column("attrelid"), _indexes(visible)),
+        _is_visible_column(visible, "attrelid", "attnum"),
+    )
+
+
+def _is_visible_object(class_: str, oid: str, part: str) -> Rows:
+    def rows(visible: VisibleCatalog) -> Node:
+        whole_objects = {
+            _PG_CLASS: _relations_and_indexes(visible),
+            _PG_TYPE: visible.types,
+            _PG_CONSTRAINT: _constraints(visible),
+            _PG_ATTRDEF: visible.defaults,
+            _PG_NAMESPACE: tuple(visible.namespaces.values()),
+        }
+        no_part = compare(column(part), "=", cast(exp.Literal.string("0"), "int4"))
+        return any_of(
+            is_built_in(column(oid)),
+            *(
+                all_of(is_oid(column(class_), catalog), no_part, is_one_of_oids(column(oid), oids))
+                for catalog, oids in whole_objects.items()
+            ),
+            all_of(is_oid(column(class_), _PG_CLASS), _is_visible_column(visible, oid, part)),
+        )
+
+    return rows
+
+
+def _dependencies(visible: VisibleCatalog) -> Node:
+    return all_of(
+        _is_visible_object("classid", "objid", "objsubid")(visible),
+        _is_visible_object("refclassid", "refobjid", "refobjsubid")(visible),
+    )
+
+
+def _own_role(name: str) -> Rows:
+    return lambda _: compare(column(name), "=", exp.CurrentUser())
+
+
+def _pairs(schema: str, name: str, kinds: str) -> Rows:
+    """Rows of system schemas, and those that name a visible relation of one of the kinds."""
+    return lambda visible: any_of(
+        is_one_of_names(column(schema), SYSTEM_SCHEMAS),
+        is_one_of_pairs(
+            column(schema),
+            column(name),
+            (each.name for each in visible.relations if each.kind in kinds),
+        ),
+    )
+
+
+def _indexed_pairs(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_one_of_names(column("schemaname"), SYSTEM_SCHEMAS),
+        is_one_of_pairs(
+            column("schemaname"),
+            column("tablename"),
+            (each.name for each in visible.relations if each.has_index),
+        ),
+    )
+
+
+def _index_pairs(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_one_of_names(column("schemaname"), SYSTEM_SCHEMAS),
+        is_one_of_pairs(
+            column("schemaname"), column("indexname"), (name for _, name in visible.indexes)
+        ),
+    )
+
+
+EMPTY: Final = Rule(rows=None, is_empty=True)
+ALL: Final = Rule(rows=None)
+BUILT_IN: Final = Rule(rows=_built_in())
+
+_NO_FLAG: Final = _fixed("f")
+_ZERO: Final = _fixed("0")
+
+PG_CATALOG: Final[Mapping[str, Rule]] = {
+    "pg_class": Rule(
+        rows=_oids("oid", _relations_and_indexes),
+        values={
+            # Sizes, row counts and the marks of writes: as if nobody had ever written.
+            "reltuples": _row_count,
+            "relpages": _ZERO,
+            "relallvisible": _ZERO,
+            "relallfrozen": _ZERO,
+            "relfilenode": _ZERO,
+            "relfrozenxid": _ZERO,
+            "relminmxid": _ZERO,
+            # Things that are not shown at all: TOAST tables, rules, triggers, policies, rights.
+            "reltoastrelid": _ZERO,
+            "relhasrules": _NO_FLAG,
+            "relhastriggers": _NO_FLAG,
+            "relrowsecurity": _NO_FLAG,
+            "relforcerowsecurity": _NO_FLAG,
+            "relacl": _null,
+            # What counts hidden things too.
+            "relnatts": _count(lambda each: len(each.columns), lambda each: not each.is_whole),
+            "relchecks": _count(lambda each: each.checks, lambda each: not each.is_whole),
+            "relhasindex": _if(_is_indexed),
+            "relhassubclass": _if(lambda visible: is_one_of_oids(column("oid"), visible.parents)),
+            "relispartition": _if(lambda visible: is_one_of_oids(column("oid"), visible.children)),
+            "relpartbound": _if(lambda visible: is_one_of_oids(column("oid"), visible.children)),
+        },
+    ),
+    "pg_attribute": Rule(
+        rows=_attributes,
+        values={
+            "attacl": _null,
+            "attoptions": _null,
+            "attfdwoptions": _null,
+            "atthasmissing": _NO_FLAG,
+            "attmissingval": _null,  # a value
+            "atthasdef": _if(_has_no_hidden_default("attrelid", "attnum")),
+            "attgenerated": _if(_has_no_hidden_default("attrelid", "attnum")),
+        },
+    ),
+    "pg_attrdef": Rule(rows=_oids("oid", lambda visible: visible.defaults)),
+    "pg_constraint": Rule(rows=_oids("oid", _constraints)),
+    "pg_index": Rule(rows=_oids("indexrelid", _indexes), values={"indcheckxmin": _NO_FLAG}),
+    "pg_inherits": Rule(
+        rows=lambda visible: all_of(
+            is_one_of_oids(column("inhrelid"), visible.children),
+            is_one_of_oids(column("inhparent"), visible.parents),
+        )
+    ),
+    # A key may hold expressions over any column.
+    "pg_partitioned_table": Rule(
+        rows=lambda visible: is_one_of_oids(
+            column("partrelid"), (each.oid for each in visible.relations if each.is_whole)
+        )
+    ),
+    "pg_namespace": Rule(
+        rows=lambda visible: is_one_of_names(
+            column("nspname"), {*_SHOWN_SYSTEM_SCHEMAS, *visible.namespaces}
+        ),
+        values={"nspacl": _null},
+    ),
+    "pg_type": Rule(rows=_oids("oid", lambda visible: visible.types), values={"typacl": _null}),
+    "pg_enum": Rule(rows=_oids("enumtypid", lambda visible: visible.types)),
+    "pg_range": Rule(rows=_oids("rngtypid", lambda visible: visible.types)),
+    "pg_description": Rule(rows=_is_visible_object("classoid", "objoid", "objsubid")),
+    "pg_depend": Rule(rows=_dependencies),
+    "pg_database": Rule(
+        rows=lambda _: compare(column("datname"), "=", call("current_database")),
+        values={"datfrozenxid": _ZERO, "datminmxid": _ZERO, "datacl": _null},
+    ),
+    "pg_roles": Rule(rows=_own_role("rolname"), values={"rolconfig": _null}),
+    "pg_user": Rule(rows=_own_role("usename"), values={"useconfig": _null}),
+    "pg_settings": Rule(
+        rows=lambda _: is_one_of_names(column("name"), _SETTING_NAMES),
+        values={"sourcefile": _null, "sourceline": _null},
+    ),
+    "pg_tables": Rule(
+        rows=_pairs("schemaname", "tablename", "rp"),
+        values={
+            "hasindexes": _if(_indexed_pairs),
+            "hasrules": _NO_FLAG,
+            "hastriggers": _NO_FLAG,
+            "rowsecurity": _NO_FLAG,
+        },
+    ),
+    "pg_views": Rule(rows=_pairs("schemaname", "viewname", "v"), values={"definition": _null}),
+    "pg_matviews": Rule(
+        rows=_pairs("schemaname", "matviewname", "m"),
+        values={"definition": _null, "hasindexes": _NO_FLAG},
+    ),
+    "pg_indexes": Rule(rows=_index_pairs),
+    "pg_proc": Rule(rows=_built_in(), values={"proacl": _null, "proconfig": _null}),
+    "pg_aggregate": Rule(rows=_built_in("aggfnoid")),
+    "pg_ts_config_map": Rule(rows=_built_in("mapcfg")),
+    "pg_language": Rule(rows=_built_in(), values={"lanacl": _null}),
+    "pg_tablespace": Rule(rows=_built_in(), values={"spcacl": _null, "spcoptions": _null}),
+    **dict.fromkeys(
+        (
+            "pg_am",
+            "pg_amop",
+            "pg_amproc",
+            "pg_cast",
+            "pg_collation",
+            "pg_conversion",
+            "pg_extension",
+            "pg_opclass",
+            "pg_operator",
+            "pg_opfamily",
+            "pg_transform",
+            "pg_ts_config",
+            "pg_ts_dict",
+            "pg_ts_parser",
+            "pg_ts_template",
+        ),
+        BUILT_IN,
+    ),
+    "pg_timezone_abbrevs": ALL,
+    "pg_timezone_names": ALL,
+    # Things that no tool sees, but that tools ask for: none of them is there.
+    **dict.fromkeys(
+        (
+            "pg_auth_members",
+            "pg_available_extension_versions",
+            "pg_available_extensions",
+            "pg_db_role_setting",
+            "pg_default_acl",
+            "pg_event_trigger",
+            "pg_foreign_data_wrapper",
+            "pg_foreign_server",
+            "pg_foreign_table",
+            "pg_group",
+            "pg_init_privs",
+            "pg_largeobject_metadata",
+            "pg_parameter_acl",
+            "pg_policies",
+            "pg_policy",
+            "pg_publication",
+            "pg_publication_namespace",
+            "pg_publication_rel",
+            "pg_publication_tables",
+            "pg_rewrite",
+            "pg_rules",
+            "pg_seclabel",
+            "pg_seclabels",
+            "pg_sequence",
+            "pg_sequences",
+            "pg_shdepend",
+            "pg_shdescription",
+            "pg_shseclabel",
+            "pg_statistic_ext",
+            "pg_subscription",
+            "pg_subscription_rel",
+            "pg_trigger",
+            "pg_user_mappings",
+        ),
+        EMPTY,
+    ),
+}
+
+
+# --- rows of information_schema --------------------------------------------------------------
+# Its views show what the upstream's role has rights on; these conditions come on top.
+
+
+def _table(visible: VisibleCatalog) -> Node:
+    return _pairs("table_schema", "table_name", "rpvmf")(visible)
+
+
+def _is_table_column(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_one_of_names(column("table_schema"), SYSTEM_SCHEMAS),
+        is_one_of_pairs(
+            column("table_schema"),
+            column("table_name"),
+            (each.name for each in visible.relations if each.is_whole),
+        ),
+        *(
+            all_of(
+                is_one_of_names(column("table_schema"), [each.name.schema]),
+                is_one_of_names(column("table_name"), [each.name.name]),
+                is_one_of_names(column("column_name"), (shown.name for shown in each.columns)),
+            )
+            for each in visible.relations
+            if not each.is_whole
+        ),
+    )
+
+
+def _has_shown_default(visible: VisibleCatalog) -> Node:
+    hidden = frozenset(visible.hidden_defaults)
+    return negated(
+        any_of(
+            *(
+                all_of(
+                    is_one_of_names(column("table_schema"), [each.name.schema]),
+                    is_one_of_names(column("table_name"), [each.name.name]),
+                    is_one_of_names(column("column_name"), names),
+                )
+                for each in visible.relations
+                if (
+                    names := [
+                        shown.name for shown in each.columns if (each.oid, shown.attnum) in hidden
+                    ]
+                )
+            )
+        )
+    )
+
+
+def _constraint_names(visible: VisibleCatalog) -> dict[RelationName, set[str]]:
+    """Names of visible constraints by table, those that information_schema makes up included."""
+    names: dict[RelationName, set[str]] = {each.name: set() for each in visible.relations}
+    for constraint in visible.constraints:
+        names[constraint.relation].add(constraint.name)
+    if visible.server_version < 180000:
+        # Before PostgreSQL 18 NOT NULL is no constraint; the view gives it a name of numbers.
+        for each in visible.relations:
+            schema = visible.namespaces[each.name.schema]
+            names[each.name] |= {
+                f"{schema}_{each.oid}_{shown.attnum}_not_null" for shown in each.columns
+            }
+    return names
+
+
+def _is_table_constraint(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_one_of_names(column("table_schema"), SYSTEM_SCHEMAS),
+        *(
+            all_of(
+                is_one_of_names(column("table_schema"), [relation.schema]),
+                is_one_of_names(column("table_name"), [relation.name]),
+                is_one_of_names(column("constraint_name"), names),
+            )
+            for relation, names in sorted(_constraint_names(visible).items())
+        ),
+    )
+
+
+def _is_constraint(visible: VisibleCatalog) -> Node:
+    """By schema and name alone, where the view shows no table, or the referenced one."""
+    return any_of(
+        is_one_of_names(column("constraint_schema"), SYSTEM_SCHEMAS),
+        is_one_of_pairs(
+            column("constraint_schema"),
+            column("constraint_name"),
+            (
+                RelationName(relation.schema, name)
+                for relation, names in _constraint_names(visible).items()
+                for name in names
+                if (relation.schema, name) not in visible.hidden_constraint_names
+            ),
+        ),
+    )
+
+
+def _elements(visible: VisibleCatalog) -> Node:
+    return any_of(
+        is_one_of_names(column("object_schema"), SYSTEM_SCHEMAS),
+        *(
+            all_of(
+                is_one_of_names(column("object_schema"), [each.name.schema]),
+                is_one_of_names(column("object_name"), [each.name.name]),
+                is_one_of_names(column("object_type"), ["TABLE"]),
+                is_one_of_names(
+                    column("collection_type_identifier"),
+                    (str(shown.attnum) for shown in each.columns),
+                ),
+            )
+            for each in visible.relations
+        ),
+    )
+
+
+def _both(first: Rows, second: Rows) -> Rows:
+    return lambda visible: all_of(first(visible), second(visible))
+
+
+INFORMATION_SCHEMA: Final[Mapping[str, Rule]] = {
+    "schemata": Rule(
+        rows=lambda visible: is_one_of_names(
+            column("schema_name"), {*_SHOWN_SYSTEM_SCHEMAS, *visible.namespaces}
+        )
+    ),
+    "tables": Rule(rows=_table),
+    "columns": Rule(
+        rows=_is_table_column,
+        values={
+            "column_default": _if(_has_shown_default),
+            "generation_expression": _if(_has_shown_default),
+        },
+    ),
+    "views": Rule(
+        rows=_table,
+        # Whether a view can be written depends on its definition and its triggers.
+        values={"view_definition": _null},
+    ),
+    "table_constraints": Rule(rows=_is_table_constraint),
+    "key_column_usage": Rule(rows=_both(_is_table_constraint, _is_table_column)),
+    "constraint_column_usage": Rule(rows=_both(_is_constraint, _is_table_column)),
+    "constraint_table_usage": Rule(rows=_both(_is_constraint, _table)),
+    "referential_constraints": Rule(rows=_is_constraint),
+    "check_constraints": Rule(rows=_is_constraint),
+    "table_privileges": Rule(rows=_table),
+    "role_table_grants": Rule(rows=_table),
+    "column_privileges": Rule(rows=_is_table_column),
+    "role_column_grants": Rule(rows=_is_table_column),
+    "element_types": Rule(rows=_elements),
+    "domains": Rule(
+        rows=lambda visible: any_of(
+            is_one_of_names(column("domain_schema"), SYSTEM_SCHEMAS),
+            is_one_of_pairs(column("domain_schema"), column("domain_name"), visible.domains),
+        )
+    ),
+    "domain_constraints": Rule(
+        rows=lambda _: is_one_of_names(column("domain_schema"), SYSTEM_SCHEMAS)
+    ),
+    "routines": Rule(rows=lambda _: is_one_of_names(column("specific_schema"), SYSTEM_SCHEMAS)),
+    "parameters": Rule(rows=lambda _: is_one_of_names(column("specific_schema"), SYSTEM_SCHEMAS)),
+    "enabled_roles": Rule(rows=_own_role("role_name")),
+    **dict.fromkeys(
+        (
+            "character_sets",
+            "information_schema_catalog_name",
+            "sql_features",
+            "sql_implementation_info",
+            "sql_sizing",
+        ),
+        ALL,
+    ),
+    "collations": Rule(rows=lambda _: is_one_of_names(column("collation_schema"), SYSTEM_SCHEMAS)),
+    "collation_character_set_applicability": Rule(
+        rows=lambda _: is_one_of_names(column("collation_schema"), SYSTEM_SCHEMAS)
+    ),
+    **dict.fromkeys(
+        (
+            "administrable_role_authorizations",
+            "applicable_roles",
+            "attributes",
+            "check_constraint_routine_usage",
+            "column_column_usage",
+            "column_domain_usage",
+            "column_options",
+            "column_udt_usage",
+            "data_type_privileges",
+            "domain_udt_usage",
+            "foreign_data_wrapper_options",
+            "foreign_data_wrappers",
+            "foreign_server_options",
+            "foreign_servers",
+            "foreign_table_options",
+            "foreign_tables",
+            "role_routine_grants",
+            "role_udt_grants",
+            "role_usage_grants",
+            "routine_column_usage",
+            "routine_privileges",
+            "routine_routine_usage",
+            "routine_sequence_usage",
+            "routine_table_usage",
+            "sequences",
+            "transforms",
+            "triggered_update_columns",
+            "triggers",
+            "udt_privileges",
+            "usage_privileges",
+            "user_defined_types",
+            "user_mapping_options",
+            "user_mappings",
+            "view_column_usage",
+            "view_routine_usage",
+            "view_table_usage",
+        ),
+        EMPTY,
+    ),
+}
+
+RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
+    "pg_catalog": PG_CATALOG,
+    "information_schema": INFORMATION_SCHEMA,
+}
