@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 	&& echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-input
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --no-input
 LOCKED := $(PIP) --require-hashes --no-deps
 STAMPS := $(VENV)/.stamps
 SOURCES := proxy tests benchmarks build_core.py

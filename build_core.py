@@ -25,6 +25,7 @@ COMPILER_TIMEOUT_S: Final = 600
 def compiled_files(source: Path) -> Iterator[Path]:
     """What stands compiled beside a module's source, for any Python."""
     yield from source.parent.glob(f"{source.stem}.*.so")
+    yield from source.parent.glob(f"{source.stem}__mypyc.*.so")
 
 
 def stale_modules(root: Path = ROOT) -> list[str]:
@@ -83,7 +84,7 @@ from mypyc.build import mypycify
 setup(
     name="core",
     packages=[],
-    script_args=["--quiet", "build_ext", "--inplace", "--build-temp", folder],
+    script_args=["--quiet", "build_ext", "--inplace", "--build-temp", folder, "--build-lib", folder],
     ext_modules=mypycify(["--strict", *sources], opt_level="3", target_dir=folder),
 )
 """

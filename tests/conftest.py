@@ -11,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
+import build_core
 from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
 
 MakeDatabase = Callable[..., str]
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Refuse to test a compiled module that is not what its source says."""
+    if stale := build_core.stale_modules():
+        pytest.exit(f"run `make compile`: changed since compiled: {', '.join(stale)}", 2)
 
 
 @pytest.fixture(scope="session")
