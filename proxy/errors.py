@@ -89,6 +89,10 @@ class Refused(Exception):  # noqa: N818 - the project's word for the verdict "no
         self.hint = hint
         self.sqlstate = sqlstate or _CODES[reason][0]
         self.position = position
+        # What the access record of the refusal may hold of the statement (sql/normalise.py);
+        # empty where the text could not even be scanned.
+        self.statement = ""
+        self.shape = ""
 
     @property
     def http_status(self) -> int:
@@ -99,6 +103,7 @@ class Refused(Exception):  # noqa: N818 - the project's word for the verdict "no
         return (
             _rebuild_refused,
             (self.reason, self.message, self.hint, self.sqlstate, self.position),
+            {"statement": self.statement, "shape": self.shape},
         )
 
 

@@ -84,6 +84,11 @@ _OPERATORS: Final = frozenset(_lines("operators.txt"))
 _TYPES: Final = frozenset(_lines("types.txt"))
 
 
+def function_names() -> frozenset[str]:
+    """Every function name on the list: names that tell nothing, for the access log."""
+    return frozenset(_FUNCTIONS) | {name for name, _ in ARGUMENT_CHECKED}
+
+
 def is_function_allowed(schema: str | None, name: str, argument_count: int) -> bool:
     """Whether a call of pg_catalog's function `name` with so many arguments is allowed.
 

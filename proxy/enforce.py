@@ -1,0 +1,358 @@
+"""From a tool's text to a plan: read → resolve → decide → rewrite → check. Start here.
+
+    reading  = read(node, …)                  PostgreSQL's tree: lists, names, what it reads
+    where    = places(read_query(text))       sqlglot's tree: where the relations stand
+    stands   = guards for what the policy decided
+    final    = splice(text, where, stands)
+    check(final, expected)                    PostgreSQL's grammar reads the result again
+
+Pure: a plan depends on the text, the context, the policy and the catalog alone. Everything here
+refuses what it does not know; nothing here lets a tool see more when it is wrong, because the
+last step compares the result with what PostgreSQL's own reading of the tool's text demands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+from proxy.errors import Reason, Refused
+from proxy.policy.model import Policy, RelationName
+from proxy.rewrite import explain
+from proxy.rewrite.check import check, expect_guard
+from proxy.rewrite.guard import sql_text
+from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
+from proxy.rewrite.pushdown import push_down
+from proxy.rewrite.splice import Stand, splice
+from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
+from proxy.sql import copying, kinds
+from proxy.sql.catalog import Catalog
+from proxy.sql.functions import function_names
+from proxy.sql.grammar import RawStatement, Tree, canonical, canonical_inner, parse, parse_query
+from proxy.sql.nesting import check_size
+from proxy.sql.normalise import normalise
+from proxy.sql.read import Lists, NameResolver, Reading, RelationUse, check_type, read
+from proxy.sql.resolve import RelationPlace, places, read_query
+from proxy.sql.settings import SettingLimits
+
+_CURSOR_OPT_HOLD: Final = 0x0020  # nodes/parsenodes.h
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementLimits:
+    """Bounds on a statement's text (design.md, section 5, `limits`)."""
+
+    statement_bytes: int
+    statement_nesting: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewritten:
+    """A query with guards in place of its relations."""
+
+    text: str
+    tables: tuple[TableUse, ...]
+    surface: str
+    parameters: int
+
+
+class Enforcer:
+    """Plans statements for one policy and one catalog; safe to send to another process."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        catalog: Catalog,
+        limits: StatementLimits,
+        setting_limits: SettingLimits,
+    ) -> None:
+        self.policy = policy
+        self.catalog = catalog
+        self.revision = f"{policy.revision}+{catalog.revision}"
+        self._limits = limits
+        self._setting_limits = setting_limits
+        self.guards = GuardStore(policy, catalog)
+        self._lists = Lists(
+            catalog=catalog,
+            functions={
+                (function.schema, function.name, len(function.arguments)): function
+                for function in policy.functions
+            },
+        )
+
+    def __getstate__(self) -> tuple[Policy, Catalog, StatementLimits, SettingLimits]:
+        return (self.policy, self.catalog, self._limits, self._setting_limits)
+
+    def __setstate__(self, state: tuple[Policy, Catalog, StatementLimits, SettingLimits]) -> None:
+        self.__init__(*state)  # type: ignore[misc]  # caches are made anew in each process
+
+    # --- statements ---
+
+    def plan(self, text: str, context: PlanContext) -> tuple[Plan | Refused, ...]:
+        """The plans of a query string's statements, in order. A refusal ends the list: what
+        stands behind it is not run, as behind a statement that fails.
+        """
+        try:
+            check_size(text, self._limits.statement_bytes, self._limits.statement_nesting)
+            statements = parse(text)
+        except Refused as refused:
+            return (refused,)
+        if not statements:
+            return (Plan(kind=Kind.EMPTY, text="", revision=self.revision),)
+        if context.is_extended and len(statements) > 1:
+            message = "cannot insert multiple commands into a prepared statement"
+            return (Refused(Reason.SYNTAX, message),)
+        plans: list[Plan | Refused] = []
+        for statement in statements:
+            try:
+                plan = self._statement(statement, context)
+            except Refused as refused:
+                plans.append(self._describe_refusal(refused, statement))
+                break
+            except RecursionError:
+                plans.append(Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply"))
+                break
+            plans.append(self._described(plan, statement))
+            if plan.setting == "search_path" and plan.value is not None:
+                context = replace(context, search_path=tuple(plan.value.split(",")))
+        return tuple(plans)
+
+    def _statement(self, statement: RawStatement, context: PlanContext) -> Plan:
+        asker = kinds.Asker(policy=self.policy, tool=context.tool, limits=self._setting_limits)
+        match statement.kind:
+            case "SelectStmt":
+                return self._select(statement, context, asker)
+            case "CopyStmt":
+                return self._copy(statement, context)
+            case "DeclareCursorStmt":
+                return self._declare(statement, context)
+            case "PrepareStmt":
+                return self._prepare(statement, context)
+            case "ExplainStmt":
+                return self._explain(statement, context)
+            case "ExecuteStmt":
+                return kinds.execute(statement, lambda node: check_type(node, self._lists))
+            case "VariableSetStmt":
+                return kinds.set_variable(statement, asker)
+            case _:
+                return kinds.other(statement)
+
+    def _select(self, statement: RawStatement, context: PlanContext, asker: kinds.Asker) -> Plan:
+        setting = kinds.set_config(statement, asker)
+        if setting is not None:
+            return setting
+        query = self._query(statement.node, canonical(statement.text), context)
+        return self._with_query(Kind.SELECT, query.text, query)
+
+    def _declare(self, statement: RawStatement, context: PlanContext) -> Plan:
+        plan = self._enclosed(Kind.DECLARE, statement, context, "")
+        return replace(
+            plan,
+            name=statement.node.get("portalname"),
+            is_hold=bool(statement.node.get("options", 0) & _CURSOR_OPT_HOLD),
+        )
+
+    def _prepare(self, statement: RawStatement, context: PlanContext) -> Plan:
+        for item in statement.node.get("argtypes", ()):
+            check_type(item["TypeName"], self._lists)
+        plan = self._enclosed(Kind.PREPARE, statement, context, "")
+        inner_text = canonical_inner(statement.text, statement.kind)
+        (inner,) = self.plan(inner_text, replace(context, is_extended=True))
+        if isinstance(inner, Refused):
+            raise inner
+        # PREPARE itself reads nothing: its EXECUTE does, and is recorded with these tables.
+        return replace(plan, name=statement.node.get("name"), inner=inner, tables=())
+
+    def _copy(self, statement: RawStatement, context: PlanContext) -> Plan:
+        statement = copying.as_query(statement)
+        return self._enclosed(Kind.COPY, statement, context, ")")
+
+    def _enclosed(
+        self, kind: Kind, statement: RawStatement, context: PlanContext, closing: str
+    ) -> Plan:
+        """A statement that holds a query: the query is rewritten where it stands."""
+        ((query_kind, query_node),) = statement.node["query"].items()
+        if query_kind != "SelectStmt":
+            raise kinds.refuse_kind(query_kind)
+        whole = canonical(statement.text)
+        inner = canonical_inner(statement.text, statement.kind)
+        at = whole.find(inner) if closing else len(whole) - len(inner)
+        if at < 0 or whole[at : at + len(inner)] != inner:
+            raise Refused(Reason.READERS_DISAGREE, "the query is not found in the statement")
+        query = self._query(query_node, inner, context)
+        text = f"{whole[:at]}{query.text}{whole[at + len(inner) :]}"
+        check(text, {statement.kind: statement.node})
+        return self._with_query(kind, text, query)
+
+    def _explain(self, statement: RawStatement, context: PlanContext) -> Plan:
+        """EXPLAIN is answered from our own plan: a real one follows hidden values (measured)."""
+        ((query_kind, query_node),) = statement.node["query"].items()
+        if query_kind != "SelectStmt":
+            raise kinds.refuse_kind(query_kind)
+        for item in statement.node.get("options", ()):
+            explain.check_option(item["DefElem"])
+        inner = canonical_inner(statement.text, statement.kind)
+        query = self._query(query_node, inner, context)
+        text = explain.explain_query(explain.explain_lines(query.tables, context.purpose))
+        return Plan(kind=Kind.EXPLAIN, text=text, tag="EXPLAIN", revision=self.revision)
+
+    def _with_query(self, kind: Kind, text: str, query: _Rewritten) -> Plan:
+        return Plan(
+            kind=kind,
+            text=text,
+            tables=query.tables,
+            surface=query.surface,
+            parameters=query.parameters,
+            revision=self.revision,
+        )
+
+    # --- one query: the way of a statement ---
+
+    def _query(self, node: Tree, text: str, context: PlanContext) -> _Rewritten:
+        """Read, resolve, decide, rewrite, check. `node` becomes the expected tree."""
+        reading = read(node, self._resolver(context), self._lists)
+        relations, schemas = places(read_query(text))
+        uses = _paired(reading, relations)
+        purpose = context.purpose or ""  # without one, no relation has been resolved
+        wanted = [self.guards.wanted(use, reading) for use in uses]
+        prepared = [
+            self.guards.guard(use.relation, context.tool, purpose, names)
+            for use, names in zip(uses, wanted, strict=True)
+        ]
+        stands = [
+            self._stand(each, use, reading, context)
+            for each, use in zip(prepared, uses, strict=True)
+        ]
+        final = splice(text, relations, [stand for stand, _ in stands], schemas)
+        for use, (stand, tree) in zip(uses, stands, strict=True):
+            expect_guard(use, tree, is_lateral=stand.is_lateral)
+        check(final, {"SelectStmt": node})
+        return _Rewritten(
+            text=final,
+            tables=_tables(prepared, wanted),
+            surface=_surface(prepared),
+            parameters=max(reading.parameters, default=0),
+        )
+
+    def _stand(
+        self, prepared: Prepared, use: RelationUse, reading: Reading, context: PlanContext
+    ) -> tuple[Stand, Tree]:
+        pushed = None
+        if prepared.guard is not None:
+            pushed = push_down(
+                prepared.guard,
+                use,
+                reading,
+                self.policy,
+                self.catalog,
+                purpose=context.purpose or "",
+                declared_types=context.parameter_types,
+            )
+        if pushed is None:
+            return Stand(prepared.text, use.alias), prepared.tree
+        text = sql_text(pushed)
+        return Stand(text, use.alias), parse_query(text)
+
+    def _resolver(self, context: PlanContext) -> NameResolver:
+        def resolve(schema: str | None, name: str) -> RelationName:
+            if context.purpose is None:
+                raise Refused(
+                    Reason.PURPOSE_MISSING,
+                    "no purpose is chosen, and the tool has several",
+                    hint="SET consent.purpose = 'NAME'",
+                )
+            relation = self._find(schema, name, context.search_path)
+            if relation is None:
+                shown = f"{schema}.{name}" if schema else name
+                raise Refused(
+                    Reason.TABLE_NOT_IN_POLICY,
+                    f'relation "{shown}" is not in the policy',
+                    hint="The policy's `tables` list what a tool may read.",
+                )
+            return relation
+
+        return resolve
+
+    def _find(self, schema: str | None, name: str, path: Sequence[str]) -> RelationName | None:
+        """PostgreSQL's look-up along the search path; pg_catalog first where it is not named."""
+        if schema is None:
+            searched = path if "pg_catalog" in path else ("pg_catalog", *path)
+        else:
+            searched = (schema,)
+        for each in searched:
+            candidate = RelationName(each, name)
+            if each in SYSTEM_SCHEMAS:
+                if candidate in self.catalog.system_relations:
+                    return candidate
+            elif candidate in self.catalog.relations:
+                # The first match is the one that PostgreSQL would take: if the policy does not
+                # name it, a later schema's relation of that name is not meant.
+                return candidate if candidate in self.policy.relations else None
+        return None
+
+    # --- what the access log may hold ---
+
+    @cached_property
+    def _known_names(self) -> frozenset[str]:
+        names = set(function_names())
+        for relation, rule in self.policy.relations.items():
+            names.update((relation.schema, relation.name, *(rule.columns or ())))
+            database = self.catalog.relations.get(relation)
+            if database is not None and rule.columns is None:
+                names.update(column.name for column in database.columns)
+        for relation, columns in self.catalog.system_relations.items():
+            names.update((relation.schema, relation.name, *(column.name for column in columns)))
+        return frozenset(names)
+
+    def _described(self, plan: Plan, statement: RawStatement) -> Plan:
+        if not plan.tables and plan.kind not in (Kind.PREPARE, Kind.FETCH, Kind.EXECUTE):
+            return plan if plan.revision else replace(plan, revision=self.revision)
+        described = normalise(canonical(statement.text), self._known_names)
+        return replace(
+            plan, statement=described.text, shape=described.shape, revision=self.revision
+        )
+
+    def _describe_refusal(self, refused: Refused, statement: RawStatement) -> Refused:
+        described = normalise(statement.text, self._known_names)
+        refused.statement, refused.shape = described.text, described.shape
+        return refused
+
+
+# --- pure helpers ----------------------------------------------------------------------------
+
+
+def _paired(reading: Reading, relations: Sequence[RelationPlace]) -> list[RelationUse]:
+    """PostgreSQL's reading of the relations, in the order of sqlglot's; both must agree."""
+    uses = sorted(reading.uses, key=lambda use: use.location)
+    if len(uses) != len(relations):
+        raise Refused(Reason.READERS_DISAGREE, "the two readers see different relations")
+    for use, place in zip(uses, relations, strict=True):
+        node = use.holder["RangeVar"]
+        if (node.get("schemaname"), node["relname"]) != (place.schema, place.name):
+            raise Refused(Reason.READERS_DISAGREE, "the two readers see different relations")
+    return uses
+
+
+def _tables(
+    prepared: Sequence[Prepared], wanted: Sequence[frozenset[str] | None]
+) -> tuple[TableUse, ...]:
+    """For each relation the columns whose name the statement mentions, or all where it may take
+    whole rows: a superset of what it reads, never fewer (access-log.md, `tables`).
+    """
+    found: dict[str, dict[str, ColumnUse]] = {}
+    for guard, names in zip(prepared, wanted, strict=True):
+        columns = found.setdefault(guard.name, {})
+        for column in guard.columns:
+            if names is None or column.name in names:
+                columns[column.name] = column
+    return tuple(
+        TableUse(name=name, columns=tuple(columns.values())) for name, columns in found.items()
+    )
+
+
+def _surface(prepared: Sequence[Prepared]) -> str:
+    text = "\n".join(sorted({each.surface for each in prepared}))
+    return hashlib.sha256(text.encode()).hexdigest()

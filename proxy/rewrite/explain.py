@@ -1,0 +1,56 @@
+"""EXPLAIN, answered from our own plan.
+
+Nothing goes upstream but constants: a real plan's shape and estimates follow hidden values
+(measured, research/rewriting.md 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from proxy.errors import Reason, Refused
+from proxy.rewrite.plan import TableUse
+from proxy.sql.grammar import Tree
+
+
+def explain_lines(tables: Sequence[TableUse], purpose: str | None) -> list[str]:
+    """What EXPLAIN answers: per relation and column value, mask or absent, and why."""
+    lines = [f"Answered by the proxy from its own plan, for purpose {purpose or '(none)'}"]
+    for table in tables:
+        lines.append(table.name)
+        for column in table.columns:
+            category = column.category or "open"
+            match column.verdict:
+                case "shown":
+                    words = "value (open)"
+                case "masked":
+                    words = f"mask {column.mask} for every row ({category} is not read)"
+                case "guarded":
+                    words = (
+                        f"value where the purpose is in force, else mask {column.mask} ({category})"
+                    )
+                case _:
+                    words = f"absent ({category})"
+            lines.append(f"  {column.name}: {words}")
+    if not tables:
+        lines.append("The statement reads no relation.")
+    return lines
+
+
+def explain_query(lines: Sequence[str]) -> str:
+    """A query whose rows are the lines, named as PostgreSQL names EXPLAIN's."""
+    values = ", ".join("('" + line.replace("'", "''") + "')" for line in lines)
+    return f'SELECT "QUERY PLAN" FROM (VALUES {values}) AS plan("QUERY PLAN")'
+
+
+def check_option(option: Tree) -> None:
+    name = option["defname"]
+    value = option.get("arg", {})
+    text = value.get("String", {}).get("sval", "true").lower()
+    if name == "analyze" and text not in ("false", "off", "0"):
+        raise Refused(
+            Reason.STATEMENT_KIND,
+            "EXPLAIN ANALYZE is not supported: a real plan follows hidden values",
+        )
+    if name == "format" and text != "text":
+        raise Refused(Reason.STATEMENT_KIND, "EXPLAIN is answered as text only")

@@ -1,0 +1,48 @@
+"""Guards put into the canonical text at the places that sqlglot found; all else stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.errors import Reason, Refused
+from proxy.sql.resolve import RelationPlace, SchemaPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What stands in for one relation: the guard's text (without parentheses) and its alias."""
+
+    text: str
+    alias: str
+    is_lateral: bool = False
+
+
+def quoted(name: str) -> str:
+    """An identifier, quoted as PostgreSQL's quote_ident would when it must."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def splice(
+    text: str,
+    relations: Sequence[RelationPlace],
+    stands: Sequence[Stand],
+    schemas: Sequence[SchemaPlace],
+) -> str:
+    """The text with each relation replaced by its stand (same order) and each schema left out."""
+    edits: list[tuple[int, int, str]] = [(place.start, place.end, "") for place in schemas]
+    for place, stand in zip(relations, stands, strict=True):
+        lateral = "LATERAL " if stand.is_lateral else ""
+        alias = "" if place.has_alias else f" AS {quoted(stand.alias)}"
+        edits.append((place.start, place.end, f"{lateral}({stand.text}){alias}"))
+    edits.sort()
+    pieces: list[str] = []
+    at = 0
+    for start, end, replacement in edits:
+        if start < at or end < start or end > len(text):
+            raise Refused(Reason.READERS_DISAGREE, "the second reader's positions overlap")
+        pieces.append(text[at:start])
+        pieces.append(replacement)
+        at = end
+    pieces.append(text[at:])
+    return "".join(pieces)

@@ -1,0 +1,150 @@
+"""Guards ready for use, kept per tool, purpose, relation and the columns that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.errors import Reason, Refused
+from proxy.policy.decide import Absent, Guarded, Masked, Shown, decide
+from proxy.policy.mask_text import mask_text
+from proxy.policy.model import Policy, RelationName
+from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
+from proxy.rewrite.guard import Guard, build_guard, sql_text
+from proxy.rewrite.plan import ColumnUse
+from proxy.sql.catalog import Catalog
+from proxy.sql.grammar import Tree, parse_query
+from proxy.sql.read import Reading, RelationUse
+
+SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
+_GuardKey = tuple[str, str, RelationName, frozenset[str] | None]
+_GUARDS_MAX: Final = 4096  # one per tool, purpose, relation and set of columns; then made anew
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A guard ready for use: its text, PostgreSQL's tree of it, and what it shows."""
+
+    name: str
+    guard: Guard | None  # None for a relation of PostgreSQL's catalog
+    text: str
+    tree: Tree
+    columns: tuple[ColumnUse, ...]
+    surface: str
+
+
+class GuardStore:
+    """Makes guards and keeps them; they depend on the policy and the catalog alone."""
+
+    def __init__(self, policy: Policy, catalog: Catalog) -> None:
+        self._policy = policy
+        self._catalog = catalog
+        self._prepared: dict[_GuardKey, Prepared] = {}
+        self._visible: dict[tuple[str, str], VisibleCatalog] = {}
+
+    def wanted(self, use: RelationUse, reading: Reading) -> frozenset[str] | None:
+        """The columns of a relation that the statement may mean by name; None: whole rows."""
+        database = self._catalog.relations.get(use.relation)
+        if database is None:
+            return None
+        names = database.names
+        takes_all = (
+            reading.has_bare_star
+            or use.has_column_aliases
+            or use.alias in reading.starred
+            or use.alias in reading.single_names
+            # `row.name` without such a column is a function of the whole row.
+            or any(alias == use.alias and name not in names for alias, name in reading.qualified)
+        )
+        return None if takes_all else names & reading.columns
+
+    def guard(
+        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
+    ) -> Prepared:
+        """The guard of a relation for a tool and purpose, of the `wanted` columns (None: all).
+
+        Raises Refused(table_not_in_policy) for a relation of PostgreSQL's catalog not shown.
+        """
+        key = (tool, purpose, relation, wanted)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            if relation.schema in SYSTEM_SCHEMAS:
+                prepared = self._prepare_system(relation, tool, purpose)
+            else:
+                prepared = self._prepare_guard(relation, tool, purpose, wanted)
+            if len(self._prepared) >= _GUARDS_MAX:
+                self._prepared.clear()
+            self._prepared[key] = prepared
+        return prepared
+
+    def _prepare_guard(
+        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
+    ) -> Prepared:
+        database = self._catalog.relations[relation]
+        verdict = decide(
+            self._policy, purpose, relation, [column.name for column in database.columns]
+        )
+        if verdict is None:
+            raise Refused(Reason.TABLE_NOT_IN_POLICY, f'relation "{relation}" is not in the policy')
+        guard = build_guard(
+            self._policy, self._catalog, verdict, tool=tool, purpose=purpose, wanted=wanted
+        )
+        text = sql_text(guard.select)
+        surface = (
+            f"{relation}({','.join(f'{each.name} {each.type.sql}' for each in guard.columns)})"
+        )
+        return Prepared(str(relation), guard, text, parse_query(text), _column_uses(guard), surface)
+
+    def _prepare_system(self, relation: RelationName, tool: str, purpose: str) -> Prepared:
+        select = catalog_guard(relation, self._visible_catalog(tool, purpose))
+        if select is None:
+            raise Refused(
+                Reason.TABLE_NOT_IN_POLICY,
+                f'relation "{relation}" is not shown',
+                hint="It tells of other sessions, statistics or secrets.",
+            )
+        text = sql_text(select)
+        return Prepared(str(relation), None, text, parse_query(text), (), str(relation))
+
+    def _visible_catalog(self, tool: str, purpose: str) -> VisibleCatalog:
+        visible = self._visible.get((tool, purpose))
+        if visible is None:
+            visible = visible_catalog(self._catalog, self.visible_columns(purpose))
+            self._visible[(tool, purpose)] = visible
+        return visible
+
+    def visible_columns(self, purpose: str) -> Mapping[RelationName, Sequence[str]]:
+        """Relations and columns that exist for a purpose."""
+        result: dict[RelationName, Sequence[str]] = {}
+        for relation in self._policy.relations:
+            database = self._catalog.relations.get(relation)
+            if database is None:
+                continue
+            names = [column.name for column in database.columns]
+            verdict = decide(self._policy, purpose, relation, names)
+            if verdict is not None:
+                result[relation] = [
+                    name for name, cell in verdict.columns if not isinstance(cell, Absent)
+                ]
+        return result
+
+
+def _column_uses(guard: Guard) -> tuple[ColumnUse, ...]:
+    uses = []
+    for name, cell in guard.verdict.columns:
+        match cell:
+            case Shown():
+                use = ColumnUse(name=name, category=None, verdict="shown")
+            case Masked():
+                use = ColumnUse(
+                    name=name, category=cell.category, verdict="masked", mask=mask_text(cell.mask)
+                )
+            case Guarded():
+                use = ColumnUse(
+                    name=name, category=cell.category, verdict="guarded", mask=mask_text(cell.mask)
+                )
+            case Absent():
+                use = ColumnUse(name=name, category=cell.category, verdict="absent")
+        uses.append(use)
+    return tuple(uses)

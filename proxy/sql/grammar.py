@@ -1,0 +1,238 @@
+"""PostgreSQL's own grammar (libpg_query, bound by postgast): the first reader, and the last.
+
+Trees are JSON values as libpg_query prints them: `{"SelectStmt": {"targetList": […], …}}`. They
+are read as plain dicts, because postgast's protobuf classes stop at 100 nested messages, which
+is 45 nested operations. Canonical text comes from libpg_query's deparser without ever becoming a
+Python tree.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import postgast
+from postgast import pg_query_pb2
+from postgast.errors import check_error
+from postgast.native import PgQueryProtobuf, lib
+
+from proxy.errors import Reason, Refused
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawStatement:
+    """One statement of a query string: its kind, its tree and its own text."""
+
+    kind: str  # the node's name: SelectStmt, CopyStmt, …
+    node: Tree  # the node's fields
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of PostgreSQL's scanner; offsets are characters."""
+
+    start: int
+    end: int
+    name: str  # IDENT, SCONST, ICONST, PARAM, SELECT, ASCII_40 …
+    is_keyword: bool
+    is_reserved: bool
+
+
+def parse(text: str) -> list[RawStatement]:
+    """Read a query string; none, one or several statements.
+
+    Raises Refused(syntax) with PostgreSQL's own message, as PostgreSQL would reject the text, and
+    Refused(statement_too_deep) where the tree nests deeper than can be walked.
+    """
+    if "\0" in text:
+        # libpg_query takes a C string: whatever stands behind the NUL would go unread.
+        raise Refused(Reason.NOT_UNDERSTOOD, "the statement contains a NUL character")
+    encoded = _encode(text)
+    statements = _parse_json(encoded)["stmts"]
+    if len(statements) == 1:
+        return [_raw_statement(statements[0], text)]
+    result = []
+    for statement in statements:
+        start = statement.get("stmt_location", 0)
+        length = statement.get("stmt_len", 0)
+        end = start + length if length else len(encoded)
+        result.append(_raw_statement(statement, encoded[start:end].decode()))
+    return result
+
+
+def parse_query(text: str) -> Tree:
+    """The tree of exactly one statement, as `{"SelectStmt": {…}}`: for text that we made."""
+    statements = _parse_json(_encode(text))["stmts"]
+    if len(statements) != 1:
+        raise Refused(Reason.READERS_DISAGREE, "the rewritten text is not one statement")
+    tree: Tree = statements[0]["stmt"]
+    return tree
+
+
+def canonical(text: str) -> str:
+    """The same statement as PostgreSQL's deparser prints it: no comments, one spelling."""
+    return _deparse(_parse_protobuf(_encode(text)))
+
+
+def canonical_inner(text: str, kind: str) -> str:
+    """The canonical text of the query inside a COPY, DECLARE, PREPARE or EXPLAIN statement.
+
+    The query's tree is taken out of PostgreSQL's tree; text is never cut.
+    """
+    message = _parse_protobuf(_encode(text))
+    raw = _field(message, _STMTS)
+    statement = _field(_field(raw, _STMT), _NODE_FIELDS[kind])
+    query = _field(statement, _QUERY_FIELDS[kind])
+    return _deparse(_wrap(_STMTS, _wrap(_STMT, query)))
+
+
+def scan(text: str) -> Iterator[Token]:
+    """The tokens of PostgreSQL's scanner, comments included."""
+    encoded = _encode(text)
+    to_character = _character_offsets(text, encoded)
+    try:
+        tokens = postgast.scan(text).tokens
+    except postgast.PgQueryError as error:
+        raise _syntax(error) from None
+    for token in tokens:
+        keyword = token.keyword_kind
+        yield Token(
+            to_character(token.start),
+            to_character(token.end),
+            pg_query_pb2.Token.Name(token.token),
+            keyword != pg_query_pb2.NO_KEYWORD,
+            keyword == pg_query_pb2.RESERVED_KEYWORD,
+        )
+
+
+# --- libpg_query -----------------------------------------------------------------------------
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise Refused(Reason.NOT_UNDERSTOOD, "the statement is not valid UTF-8") from None
+
+
+def _syntax(error: postgast.PgQueryError) -> Refused:
+    return Refused(Reason.SYNTAX, error.message, position=error.cursorpos or None)
+
+
+def _parse_json(encoded: bytes) -> Tree:
+    result = lib.pg_query_parse(encoded)
+    try:
+        check_error(result)
+        tree: Tree = orjson.loads(result.parse_tree)
+    except postgast.PgQueryError as error:
+        raise _syntax(error) from None
+    except orjson.JSONDecodeError:
+        # orjson reads at most 1,024 levels; a statement that nests deeper is not a person's.
+        raise Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply") from None
+    finally:
+        lib.pg_query_free_parse_result(result)
+    return {"stmts": tree.get("stmts", [])}
+
+
+def _raw_statement(statement: Tree, text: str) -> RawStatement:
+    ((kind, node),) = statement["stmt"].items()
+    return RawStatement(kind=kind, node=node, text=text)
+
+
+def _parse_protobuf(encoded: bytes) -> bytes:
+    result = lib.pg_query_parse_protobuf(encoded)
+    try:
+        check_error(result)
+        return ctypes.string_at(result.parse_tree.data, result.parse_tree.len)
+    except postgast.PgQueryError as error:
+        raise _syntax(error) from None
+    finally:
+        lib.pg_query_free_protobuf_parse_result(result)
+
+
+def _deparse(message: bytes) -> str:
+    buffer = ctypes.create_string_buffer(message, len(message))
+    result = lib.pg_query_deparse_protobuf(
+        PgQueryProtobuf(len=len(message), data=ctypes.cast(buffer, ctypes.c_void_p).value)
+    )
+    try:
+        check_error(result)
+        text: bytes = result.query
+        return text.decode()
+    except postgast.PgQueryError:
+        raise Refused(Reason.NOT_UNDERSTOOD, "the statement can not be printed back") from None
+    finally:
+        lib.pg_query_free_deparse_result(result)
+
+
+def _character_offsets(text: str, encoded: bytes) -> Any:
+    if len(text) == len(encoded):
+        return lambda offset: offset
+    return lambda offset: len(encoded[:offset].decode())
+
+
+# --- protobuf's wire format, as much of it as taking one message out of another needs ---------
+
+_NODE: Final = pg_query_pb2.Node.DESCRIPTOR.fields_by_name
+_STMTS: Final = pg_query_pb2.ParseResult.DESCRIPTOR.fields_by_name["stmts"].number
+_STMT: Final = pg_query_pb2.RawStmt.DESCRIPTOR.fields_by_name["stmt"].number
+_NODE_FIELDS: Final = {
+    "CopyStmt": _NODE["copy_stmt"].number,
+    "DeclareCursorStmt": _NODE["declare_cursor_stmt"].number,
+    "PrepareStmt": _NODE["prepare_stmt"].number,
+    "ExplainStmt": _NODE["explain_stmt"].number,
+}
+_QUERY_FIELDS: Final = {
+    "CopyStmt": pg_query_pb2.CopyStmt.DESCRIPTOR.fields_by_name["query"].number,
+    "DeclareCursorStmt": pg_query_pb2.DeclareCursorStmt.DESCRIPTOR.fields_by_name["query"].number,
+    "PrepareStmt": pg_query_pb2.PrepareStmt.DESCRIPTOR.fields_by_name["query"].number,
+    "ExplainStmt": pg_query_pb2.ExplainStmt.DESCRIPTOR.fields_by_name["query"].number,
+}
+_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def _field(message: bytes, number: int) -> bytes:
+    """The first length-delimited field of that number."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            _, at = _varint(message, at)
+        elif kind == _FIXED64:
+            at += 8
+        elif kind == _FIXED32:
+            at += 4
+        else:
+            length, at = _varint(message, at)
+            if tag >> 3 == number:
+                return message[at : at + length]
+            at += length
+    raise Refused(Reason.NOT_UNDERSTOOD, "the statement holds no query")
+
+
+def _wrap(number: int, message: bytes) -> bytes:
+    header = bytearray([(number << 3) | _LENGTH])  # field numbers used here are below 16
+    length = len(message)
+    while length >= 0x80:
+        header.append((length & 0x7F) | 0x80)
+        length >>= 7
+    header.append(length)
+    return bytes(header) + message

@@ -1,0 +1,478 @@
+"""What a query holds, read from PostgreSQL's tree: relations, columns, functions, types.
+
+One walk over the tree of a SELECT (or VALUES, TABLE, set operation) does three things:
+* it refuses every node, function, operator, type and clause that is not on a list;
+* it resolves which names are relations, by PostgreSQL's scoping of WITH;
+* it collects what rewriting and the access record need.
+
+It is the second, independent reading: the positions come from sqlglot (`resolve.py`), and the
+two must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.errors import Reason, Refused
+from proxy.policy.model import FunctionName, RelationName
+from proxy.sql.catalog import Catalog
+from proxy.sql.functions import (
+    ARGUMENT_CHECKED,
+    is_function_allowed,
+    is_operator_allowed,
+    is_type_allowed,
+)
+from proxy.sql.grammar import Tree
+from proxy.sql.settings import FREE_SETTINGS, is_show_allowed
+
+# Nodes of PostgreSQL's raw parse tree (nodes/parsenodes.h) that only compute on their inputs.
+# What is absent is refused: data changes, XML, locks, samples, cursors' positions, new nodes.
+ALLOWED_NODES: Final = frozenset(
+    """
+    SelectStmt ResTarget ColumnRef A_Star A_Const String Integer Float Boolean BitString List
+    ParamRef A_Expr BoolExpr NullTest BooleanTest SubLink CaseExpr CaseWhen CoalesceExpr
+    MinMaxExpr FuncCall NamedArgExpr TypeCast TypeName CollateClause A_ArrayExpr A_Indirection
+    A_Indices RowExpr SQLValueFunction SortBy WindowDef GroupingSet GroupingFunc RangeSubselect
+    RangeFunction JoinExpr CommonTableExpr ColumnDef RangeVar
+    JsonObjectConstructor JsonArrayConstructor JsonArrayQueryConstructor JsonObjectAgg
+    JsonArrayAgg JsonKeyValue JsonValueExpr JsonFuncExpr JsonIsPredicate JsonTable
+    JsonTableColumn JsonTablePathSpec JsonParseExpr JsonScalarExpr JsonSerializeExpr
+    JsonArgument JsonFormat JsonBehavior JsonOutput JsonReturning JsonAggConstructor
+    """.split()
+)
+
+# Asked of a relation name as the tool wrote it: which relation is it? Refuses, never None.
+NameResolver = Callable[[str | None, str], RelationName]
+
+
+@dataclass(slots=True, eq=False)
+class RelationUse:
+    """One place where a statement names a relation.
+
+    `holder` is the tree's wrapper `{"RangeVar": {…}}`: replacing its content replaces the use.
+    """
+
+    relation: RelationName
+    holder: Tree
+    alias: str
+    has_alias: bool
+    has_column_aliases: bool
+    location: int
+    select: Tree  # the SELECT whose FROM holds it
+    is_nullable_side: bool
+    is_hidden: bool  # inside a join with an alias of its own: its name is not visible in WHERE
+    on_conditions: tuple[Tree, ...]  # ON of the inner joins around it, up to the FROM list
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one walk collected."""
+
+    uses: list[RelationUse] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)  # last part of every column reference
+    single_names: set[str] = field(default_factory=set)  # references of one part: maybe whole rows
+    qualified: set[tuple[str, str]] = field(default_factory=set)  # `t.c`: (t, c)
+    starred: set[str] = field(default_factory=set)  # `t.*`: t
+    has_bare_star: bool = False  # `*`, NATURAL JOIN
+    parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
+    has_functions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A name that a FROM list makes visible; `relation` only for a relation without an alias."""
+
+    name: str
+    relation: RelationName | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Around:
+    """The joins around a FROM item."""
+
+    is_nullable: bool = False
+    is_hidden: bool = False
+    conditions: tuple[Tree, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What beyond the built-in lists a statement may name."""
+
+    catalog: Catalog
+    functions: Mapping[tuple[str, str, int], FunctionName]  # (schema, name, argument count)
+
+
+def read(node: Tree, resolve: NameResolver, lists: Lists) -> Reading:
+    """Walk a SelectStmt's fields; raises Refused. The tree is not changed, except that
+    `schema.relation.column` loses its schema where the relation is read without an alias.
+    """
+    walker = _Walker(resolve, lists)
+    walker.select(node, frozenset(), ())
+    return walker.reading
+
+
+def check_type(node: Tree, lists: Lists) -> None:
+    """Check a TypeName outside a query (PREPARE, EXECUTE). Raises Refused(type_not_allowed)."""
+    names = names_of(node.get("names", []))
+    schema = names[0] if len(names) == 2 else None
+    if (
+        len(names) in (1, 2)
+        and not node.get("pct_type")
+        and is_type_allowed(schema, names[-1], lists.catalog)
+    ):
+        return
+    raise Refused(
+        Reason.TYPE_NOT_ALLOWED,
+        f"type {'.'.join(names)} is not allowed here",
+        hint="Cast to one of PostgreSQL's own types, or to an enum of the policy's schemas.",
+    )
+
+
+def names_of(parts: list[Tree]) -> list[str]:
+    """The strings of a dotted name."""
+    return [part["String"].get("sval", "") for part in parts]
+
+
+def _names_free_setting(name: str, node: Tree) -> bool:
+    """A call of current_setting or set_config whose first argument is a literal that may be."""
+    arguments = node.get("args", ())
+    if (name, len(arguments)) not in ARGUMENT_CHECKED:
+        return False
+    setting = arguments[0].get("A_Const", {}).get("sval", {}).get("sval", "").lower()
+    return setting in FREE_SETTINGS if name == "set_config" else is_show_allowed(setting)
+
+
+class _Walker:
+    def __init__(self, resolve: NameResolver, lists: Lists) -> None:
+        self.reading = Reading()
+        self._resolve = resolve
+        self._lists = lists
+        self._checks: Mapping[str, Callable[[Tree], None]] = {
+            "FuncCall": self._function,
+            "A_Expr": self._expression,
+            "SubLink": self._sublink,
+            "CaseExpr": self._case,
+            "SortBy": lambda node: self._operator(node.get("useOp", [])),
+            "TypeName": self._type,
+            "A_Indirection": self._indirection,
+            "CollateClause": self._collation,
+            "ParamRef": self._parameter,
+        }
+
+    # --- generic part ---
+
+    def walk(self, value: Any, ctes: frozenset[str], scopes: tuple[list[_Item], ...]) -> None:
+        if isinstance(value, list):
+            for item in value:
+                self.walk(item, ctes, scopes)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if key[0].isupper():
+                    self._node(key, item, ctes, scopes)
+                elif key == "typeName":
+                    self._type(item)
+                    self.walk(item, ctes, scopes)
+                elif isinstance(item, dict | list):
+                    self.walk(item, ctes, scopes)
+
+    def _node(
+        self, kind: str, node: Tree, ctes: frozenset[str], scopes: tuple[list[_Item], ...]
+    ) -> None:
+        if kind not in ALLOWED_NODES:
+            raise Refused(
+                Reason.NOT_UNDERSTOOD,
+                f"this form of statement is not supported: {kind}",
+                hint="Write it in another way; only reading is supported.",
+            )
+        if kind == "SelectStmt":
+            self.select(node, ctes, scopes)
+        elif kind == "RangeVar":
+            raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")
+        elif kind == "ColumnRef":
+            self._column(node, scopes)
+        else:
+            check = self._checks.get(kind)
+            if check is not None:
+                check(node)
+            self.walk(node, ctes, scopes)
+
+    # --- queries and their scopes ---
+
+    def select(self, node: Tree, ctes: frozenset[str], scopes: tuple[list[_Item], ...]) -> None:
+        if "intoClause" in node:
+            raise Refused(
+                Reason.STATEMENT_KIND, "SELECT INTO creates a table; only reading is supported"
+            )
+        if "lockingClause" in node:
+            raise Refused(
+                Reason.STATEMENT_KIND,
+                "row locks (FOR UPDATE, FOR SHARE) are not supported",
+                hint="Leave the locking clause out: the proxy only reads.",
+            )
+        ctes = self._with(node.get("withClause"), ctes, scopes)
+        if "larg" in node:
+            self.select(node["larg"], ctes, scopes)
+            self.select(node["rarg"], ctes, scopes)
+        here: list[_Item] = []
+        inner = (*scopes, here)
+        pending: list[Any] = []
+        for item in node.get("fromClause", ()):
+            self._from(item, node, here, pending, ctes, _Around())
+        # The items' own expressions are read when all names of the FROM list are known: a
+        # LATERAL item may refer to any of them.
+        for value in pending:
+            self.walk(value, ctes, inner)
+        for key, value in node.items():
+            if key not in ("withClause", "larg", "rarg", "fromClause"):
+                self.walk(value, ctes, inner)
+
+    def _with(
+        self, clause: Tree | None, ctes: frozenset[str], scopes: tuple[list[_Item], ...]
+    ) -> frozenset[str]:
+        """PostgreSQL's scoping of WITH (parse_cte.c): an item sees the ones before it; under
+        RECURSIVE each sees all. Returns the names that the query itself sees.
+        """
+        if clause is None:
+            return ctes
+        items = [item["CommonTableExpr"] for item in clause.get("ctes", ())]
+        if clause.get("recursive"):
+            ctes = ctes | {item["ctename"] for item in items}
+        for item in items:
+            self.walk(item["ctequery"], ctes, scopes)
+            self.walk(
+                {key: value for key, value in item.items() if key not in ("ctequery", "ctename")},
+                ctes,
+                scopes,
+            )
+            ctes = ctes | {item["ctename"]}
+        return ctes
+
+    def _from(
+        self,
+        holder: Tree,
+        select: Tree,
+        here: list[_Item],
+        pending: list[Any],
+        ctes: frozenset[str],
+        around: _Around,
+    ) -> None:
+        ((kind, node),) = holder.items()
+        if kind == "RangeVar":
+            self._relation(holder, node, select, here, ctes, around)
+        elif kind == "JoinExpr":
+            self._join(node, select, here, pending, ctes, around)
+        elif kind in ("RangeSubselect", "RangeFunction", "JsonTable"):
+            alias = node.get("alias")
+            if alias:
+                here.append(_Item(alias["aliasname"], None))
+            pending.append(holder)
+        elif kind == "RangeTableSample":
+            raise Refused(Reason.STATEMENT_KIND, "TABLESAMPLE is not supported")
+        else:
+            raise Refused(Reason.NOT_UNDERSTOOD, f"this form of FROM item is not supported: {kind}")
+
+    def _join(
+        self,
+        node: Tree,
+        select: Tree,
+        here: list[_Item],
+        pending: list[Any],
+        ctes: frozenset[str],
+        around: _Around,
+    ) -> None:
+        kind = node.get("jointype", "JOIN_INNER")
+        quals = node.get("quals")
+        conditions = around.conditions
+        if kind == "JOIN_INNER" and quals is not None:
+            conditions = (*conditions, quals)
+        for side, nullable_under in (
+            ("larg", ("JOIN_RIGHT", "JOIN_FULL")),
+            ("rarg", ("JOIN_LEFT", "JOIN_FULL")),
+        ):
+            inside = _Around(
+                is_nullable=around.is_nullable or kind in nullable_under,
+                is_hidden=around.is_hidden or "alias" in node,
+                conditions=conditions,
+            )
+            self._from(node[side], select, here, pending, ctes, inside)
+        aliases = [node[name] for name in ("alias", "join_using_alias") if name in node]
+        here.extend(_Item(alias["aliasname"], None) for alias in aliases)
+        if node.get("isNatural"):
+            self.reading.has_bare_star = True
+        if node.get("isNatural") or node.get("usingClause"):
+            self._implied("=")
+        for column in node.get("usingClause", ()):
+            self.reading.columns.add(column["String"].get("sval", ""))
+        if quals is not None:
+            pending.append(quals)
+
+    def _relation(
+        self,
+        holder: Tree,
+        node: Tree,
+        select: Tree,
+        here: list[_Item],
+        ctes: frozenset[str],
+        around: _Around,
+    ) -> None:
+        schema, name, alias = node.get("schemaname"), node.get("relname", ""), node.get("alias")
+        shown = alias["aliasname"] if alias else name
+        if schema is None and name in ctes:
+            here.append(_Item(shown, None))
+            return
+        if "catalogname" in node:
+            raise Refused(
+                Reason.NOT_UNDERSTOOD,
+                "names of three parts (database.schema.table) are not supported",
+            )
+        if not node.get("inh"):
+            raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
+        relation = self._resolve(schema, name)
+        here.append(_Item(shown, None if alias else relation))
+        self.reading.uses.append(
+            RelationUse(
+                relation=relation,
+                holder=holder,
+                alias=shown,
+                has_alias=alias is not None,
+                has_column_aliases=bool(alias and alias.get("colnames")),
+                location=node.get("location", 0),
+                select=select,
+                is_nullable_side=around.is_nullable,
+                is_hidden=around.is_hidden,
+                on_conditions=around.conditions,
+            )
+        )
+
+    # --- names ---
+
+    def _column(self, node: Tree, scopes: tuple[list[_Item], ...]) -> None:
+        fields = node["fields"]
+        if any("String" not in part and "A_Star" not in part for part in fields):
+            raise Refused(Reason.NOT_UNDERSTOOD, "a column reference is not understood")
+        if len(fields) > 3:
+            raise Refused(
+                Reason.NOT_UNDERSTOOD,
+                "names with a database (database.schema.table.column) are not supported",
+            )
+        last = fields[-1]
+        if "A_Star" in last:
+            if len(fields) == 1:
+                self.reading.has_bare_star = True
+            else:
+                self.reading.starred.add(fields[-2]["String"].get("sval", ""))
+        else:
+            name = last["String"].get("sval", "")
+            self.reading.columns.add(name)
+            if len(fields) == 1:
+                self.reading.single_names.add(name)
+            else:
+                self.reading.qualified.add((fields[-2]["String"].get("sval", ""), name))
+        if len(fields) > 1 and "String" in last:
+            self._no_row_function(last["String"].get("sval", ""))
+        if len(fields) == 3:
+            self._drop_schema(fields, scopes)
+
+    def _no_row_function(self, name: str) -> None:
+        # `row.name` calls function name(row) where the row has no such column.
+        if name in self._lists.catalog.row_functions:
+            raise Refused(
+                Reason.FUNCTION_NOT_ALLOWED, f"{name} can not be written behind a row and a dot"
+            )
+
+    def _drop_schema(self, fields: list[Tree], scopes: tuple[list[_Item], ...]) -> None:
+        """`schema.relation.column` becomes `relation.column`, the guard's name.
+
+        PostgreSQL finds the innermost FROM item that is this very relation and has no alias. The
+        short name must find the same one: another item of that name in between would capture it.
+        """
+        schema, name = names_of(fields[:2])
+        wanted = self._resolve(schema, name)
+        for items in reversed(scopes):
+            if any(item.relation == wanted for item in items):
+                break
+            if any(item.name == name for item in items):
+                raise Refused(
+                    Reason.NOT_UNDERSTOOD,
+                    "a qualified column name is ambiguous behind the guard",
+                    hint="Give the table an alias and use it.",
+                )
+        del fields[0]
+
+    def _function(self, node: Tree) -> None:
+        self.reading.has_functions = True
+        names = names_of(node["funcname"])
+        schema = names[0] if len(names) == 2 else None
+        name = names[-1]
+        count = len(node.get("args", ()))
+        if len(names) <= 2:
+            is_shadowed = schema is None and name in self._lists.catalog.shadowed_functions
+            if not is_shadowed and (
+                is_function_allowed(schema, name, count)
+                or (schema in (None, "pg_catalog") and _names_free_setting(name, node))
+            ):
+                return
+            if schema is not None and (schema, name, count) in self._lists.functions:
+                return
+        raise Refused(
+            Reason.FUNCTION_NOT_ALLOWED,
+            f"function {'.'.join(names)} is not allowed",
+            hint="PostgreSQL's own functions that only compute on their arguments are; "
+            "write pg_catalog.NAME where the database has one of the same name. "
+            "The policy can name more under `functions`.",
+        )
+
+    def _expression(self, node: Tree) -> None:
+        if "BETWEEN" in node["kind"]:
+            self._implied("<=", ">=", "<", ">")
+        else:
+            self._operator(node.get("name", []))
+
+    def _sublink(self, node: Tree) -> None:
+        if node["subLinkType"] == "ANY_SUBLINK":
+            self._implied("=")
+        self._operator(node.get("operName", []))
+
+    def _case(self, node: Tree) -> None:
+        if "arg" in node:
+            self._implied("=")
+
+    def _indirection(self, node: Tree) -> None:
+        for part in node.get("indirection", ()):
+            if "String" in part:
+                self._no_row_function(part["String"].get("sval", ""))
+
+    def _parameter(self, node: Tree) -> None:
+        number = node.get("number", 0)
+        self.reading.parameters[number] = self.reading.parameters.get(number, 0) + 1
+
+    def _implied(self, *operators: str) -> None:
+        """Operators that a clause stands for; PostgreSQL looks them up unqualified."""
+        for operator in operators:
+            self._operator([{"String": {"sval": operator}}])
+
+    def _operator(self, parts: list[Tree]) -> None:
+        if not parts:
+            return
+        names = names_of(parts)
+        schema = names[0] if len(names) == 2 else None
+        is_shadowed = schema is None and names[-1] in self._lists.catalog.shadowed_operators
+        if len(names) > 2 or is_shadowed or not is_operator_allowed(schema, names[-1]):
+            raise Refused(
+                Reason.FUNCTION_NOT_ALLOWED,
+                f"operator {'.'.join(names)} is not allowed",
+                hint="PostgreSQL's own operators are; write OPERATOR(pg_catalog.=) where the "
+                "database has one of the same name.",
+            )
+
+    def _type(self, node: Tree) -> None:
+        check_type(node, self._lists)
+
+    def _collation(self, node: Tree) -> None:
+        names = names_of(node.get("collname", []))
+        if len(names) == 1 or names[0] == "pg_catalog":
+            return
+        raise Refused(Reason.TYPE_NOT_ALLOWED, f"collation {'.'.join(names)} is not allowed")

@@ -1,0 +1,133 @@
+"""Where relations stand in the canonical text, read from sqlglot's tree.
+
+sqlglot's identifiers carry character offsets; guards are put exactly there. Which names are
+relations follows PostgreSQL's scoping of WITH, written out here: `sqlglot.optimizer.scope` misses
+relations (research: it leaked). `read.py` reads the same from PostgreSQL's tree, independently.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from proxy.errors import Reason, Refused
+
+# sqlglot logs what it falls back on; such statements are refused here, and the log is ours.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
+
+# PostgreSQL folds A–Z only, in every locale of a UTF-8 database, and cuts at 63 bytes
+# (scansup.c, NAMEDATALEN); str.lower() would fold 'K' (Kelvin) and 'İ' too.
+_FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
+
+
+@dataclass(frozen=True, slots=True)
+class RelationPlace:
+    """A relation in the text: `text[start:end]` is its name, schema included."""
+
+    schema: str | None
+    name: str
+    start: int
+    end: int
+    has_alias: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaPlace:
+    """The schema of a `schema.relation.column`: `text[start:end]` is to go, its dot included."""
+
+    start: int
+    end: int
+
+
+def fold(identifier: exp.Identifier) -> str:
+    """An identifier as PostgreSQL stores it."""
+    name: str = identifier.this
+    if not identifier.args.get("quoted"):
+        name = name.translate(_FOLD)
+    return name.encode()[:63].decode(errors="ignore")
+
+
+def read_query(text: str) -> exp.Expr:
+    """sqlglot's tree of one query; refuses what sqlglot does not read as a query."""
+    try:
+        trees = sqlglot.parse(text, read="postgres")
+    except (SqlglotError, RecursionError, TypeError, ValueError) as error:
+        raise Refused(
+            Reason.NOT_UNDERSTOOD,
+            "the statement is valid for PostgreSQL, but the second reader does not read it",
+            hint="Write it in a plainer form.",
+        ) from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        raise Refused(Reason.NOT_UNDERSTOOD, "the second reader does not see one query")
+    return trees[0]
+
+
+def places(tree: exp.Expr) -> tuple[list[RelationPlace], list[SchemaPlace]]:
+    """Every relation that is no CTE, in textual order, and every column's schema."""
+    finder = _Finder()
+    finder.visit(tree, frozenset())
+    finder.relations.sort(key=lambda place: place.start)
+    return finder.relations, finder.schemas
+
+
+class _Finder:
+    def __init__(self) -> None:
+        self.relations: list[RelationPlace] = []
+        self.schemas: list[SchemaPlace] = []
+
+    def visit(self, node: exp.Expr, ctes: frozenset[str]) -> None:
+        clause = node.args.get("with_")
+        if isinstance(clause, exp.With):
+            ctes = self._with(clause, ctes)
+        if isinstance(node, exp.Table):
+            self._table(node, ctes)
+        elif isinstance(node, exp.Column) and node.args.get("db"):
+            self.schemas.append(_schema_place(node))
+        for value in node.args.values():
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, exp.Expr) and child is not clause:
+                    self.visit(child, ctes)
+
+    def _with(self, clause: exp.With, ctes: frozenset[str]) -> frozenset[str]:
+        items = clause.expressions
+        if clause.args.get("recursive"):
+            ctes = ctes | {fold(item.args["alias"].this) for item in items}
+        for item in items:
+            self.visit(item, ctes)
+            ctes = ctes | {fold(item.args["alias"].this)}
+        return ctes
+
+    def _table(self, node: exp.Table, ctes: frozenset[str]) -> None:
+        name, schema = node.this, node.args.get("db")
+        if not isinstance(name, exp.Identifier):
+            return  # a function in FROM; PostgreSQL's reading has checked it
+        if schema is None and fold(name) in ctes:
+            return
+        first = schema if isinstance(schema, exp.Identifier) else name
+        alias = node.args.get("alias")
+        self.relations.append(
+            RelationPlace(
+                schema=fold(schema) if schema is not None else None,
+                name=fold(name),
+                start=_offset(first, "start"),
+                end=_offset(name, "end") + 1,
+                has_alias=alias is not None and alias.this is not None,
+            )
+        )
+
+
+def _schema_place(column: exp.Column) -> SchemaPlace:
+    schema, table = column.args["db"], column.args["table"]
+    return SchemaPlace(_offset(schema, "start"), _offset(table, "start"))
+
+
+def _offset(identifier: exp.Identifier, which: str) -> int:
+    offset = identifier.meta.get(which)
+    if not isinstance(offset, int):
+        raise Refused(Reason.READERS_DISAGREE, "the second reader lost a position")
+    return offset
