@@ -230,5 +230,10 @@ def parse_function(text: str) -> FunctionName:
         written = []
     if "" in written:
         raise ValueError(f"expected types between the commas, found {text!r}")
-    arguments = tuple(_TYPE_ALIASES.get(part.lower(), part) for part in written)
-    return FunctionName(schema=parts[0], name=parts[1], arguments=arguments)
+    return FunctionName(schema=parts[0], name=parts[1], arguments=tuple(map(_printed, written)))
+
+
+def _printed(written: str) -> str:
+    """The type as format_type prints it: `int[]` is `integer[]`."""
+    element = written.removesuffix("[]")
+    return _TYPE_ALIASES.get(element.lower(), element) + written[len(element) :]
