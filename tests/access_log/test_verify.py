@@ -68,7 +68,7 @@ def content_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in segments_of(folder))
 
 
-async def test_a_clean_log_is_intact_and_counted(clean: Path) -> None:
+def test_a_clean_log_is_intact_and_counted(clean: Path) -> None:
     report = verify(clean)
     (log,) = report.logs
     assert report.exit_code == INTACT
@@ -83,7 +83,7 @@ async def test_a_clean_log_is_intact_and_counted(clean: Path) -> None:
     assert list(report.lines())[-2:] == ["intact", WITHOUT_CHECKPOINTS]
 
 
-async def test_any_flipped_bit_is_found(clean: Path) -> None:
+def test_any_flipped_bit_is_found(clean: Path) -> None:
     """A bit of every kind of place: 500 of them, anywhere but in the very last record."""
     chance = random.Random(7)
     for path in segments_of(clean):
@@ -124,7 +124,7 @@ def changed_lines(lines: list[bytes], chance: random.Random) -> Iterator[tuple[s
     yield "newline", [*lines[:one], lines[one] + b"\r", *lines[one + 1 :]]
 
 
-async def test_whatever_is_done_to_records_is_found_and_the_first_bad_one_named(
+def test_whatever_is_done_to_records_is_found_and_the_first_bad_one_named(
     clean: Path,
 ) -> None:
     chance = random.Random(11)
@@ -151,7 +151,7 @@ async def test_whatever_is_done_to_records_is_found_and_the_first_bad_one_named(
     assert verify(clean).exit_code == INTACT
 
 
-async def test_a_missing_added_or_shortened_file_is_found(clean: Path, tmp_path: Path) -> None:
+def test_a_missing_added_or_shortened_file_is_found(clean: Path, tmp_path: Path) -> None:
     count = len(segments_of(clean))
     assert count > 4
     for number in range(count - 1):
@@ -173,7 +173,7 @@ async def test_a_missing_added_or_shortened_file_is_found(clean: Path, tmp_path:
     assert verify(clean).exit_code == CHANGED
 
 
-async def test_an_end_that_was_cut_off_can_not_be_seen_and_the_last_line_says_so(
+def test_an_end_that_was_cut_off_can_not_be_seen_and_the_last_line_says_so(
     clean: Path,
 ) -> None:
     path = segments_of(clean)[-1]
@@ -184,7 +184,7 @@ async def test_an_end_that_was_cut_off_can_not_be_seen_and_the_last_line_says_so
     assert "can not be seen" in list(report.lines())[-1]
 
 
-async def test_a_line_that_is_still_being_written_is_no_record_and_no_damage(clean: Path) -> None:
+def test_a_line_that_is_still_being_written_is_no_record_and_no_damage(clean: Path) -> None:
     path = segments_of(clean)[-1]
     content = path.read_bytes()
     path.write_bytes(content[:-40])
@@ -193,7 +193,7 @@ async def test_a_line_that_is_still_being_written_is_no_record_and_no_damage(cle
     assert report.logs[0].unfinished_bytes > 0
 
 
-async def test_a_log_under_another_name_is_not_that_log(clean: Path) -> None:
+def test_a_log_under_another_name_is_not_that_log(clean: Path) -> None:
     (clean / "worker-0").rename(clean / "worker-1")
     assert verify(clean).exit_code == CHANGED
 
@@ -310,7 +310,7 @@ def test_no_bytes_make_the_verifier_fail_or_say_yes_to_more_records(
     shutil.rmtree(folder)
 
 
-async def test_split_records_are_counted_as_one_access(clean: Path, asker: Asker) -> None:
+def test_split_records_are_counted_as_one_access(clean: Path, asker: Asker) -> None:
     fields = intent_fields(asker, wide_plan(), access_id=new_id())
     assert isinstance(fields["tables"], Tables)
     assert len(parts("access.intent", fields)) > 1
