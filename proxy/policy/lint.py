@@ -20,6 +20,7 @@ def lint(policy: Policy, catalog: Catalog | None = None) -> tuple[Problem, ...]:
     """Warnings, in the order of the files. Types come from the catalog or from the policy."""
     problems = [
         *_tables_without_subject(policy),
+        *_empty_tables(policy),
         *_unread_categories(policy),
         *_unused_purposes(policy),
         *_unknown_keys(policy),
@@ -84,6 +85,14 @@ def _tables_without_subject(policy: Policy) -> Iterator[Problem]:
                 "has personal columns but no subject: they are masked in every row "
                 "(write `subject: none` if that is meant)",
             )
+
+
+def _empty_tables(policy: Policy) -> Iterator[Problem]:
+    for rule in policy.relations.values():
+        if rule.keep and rule.quiet and rule.keep.column == rule.quiet.column:
+            path = ("tables", relation_text(rule.name), "quiet")
+            if rule.quiet.seconds >= rule.keep.seconds:
+                yield problem_at(policy, path, "is not shorter than keep: no row is ever shown")
 
 
 def _unread_categories(policy: Policy) -> Iterator[Problem]:

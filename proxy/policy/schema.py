@@ -27,10 +27,9 @@ _IDENTIFIER: Final = r'([A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*|"([^"]
 _CATEGORY: Final = r"^(?!open$)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 _PURPOSE: Final = "^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 _TOOL: Final = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$"
-_MASK: Final = (
-    r"^(null|drop|redact|initial|email|email_domain|last4|pseudonym|year|month|week|day|ip_prefix"
-    r"|(first|last|prefix|age_band|bucket)\([1-9][0-9]*\)|constant\([^\u0000]*\))$"
-)
+_PLAIN: Final = "|".join(name for name in MASK_NAMES if "(" not in name)
+_NUMBERED: Final = "|".join(name.removesuffix("(n)") for name in MASK_NAMES if "(n)" in name)
+_MASK: Final = rf"^({_PLAIN}|({_NUMBERED})\([1-9][0-9]*\)|constant\([^\u0000]*\))$"
 
 
 def policy_schema() -> JSON:

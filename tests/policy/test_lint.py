@@ -66,6 +66,12 @@ DOUBTS = [
         "leaves whole numbers",
     ),
     (
+        "subject: id, ",
+        "subject: id, keep: {column: at, for: 1d}, quiet: {column: at, for: 24h}, ",
+        "tables.crm.people.quiet",
+        "no row is ever shown",
+    ),
+    (
         "reads: [user]",
         "reads: [user, user.pets: age_band(1)]",
         "purposes.campaign.reads.user.pets",
