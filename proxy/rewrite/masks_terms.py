@@ -90,9 +90,9 @@ def cast(expression: exp.Expr, base: str) -> exp.Expr:
 
 def cast_to(expression: exp.Expr, column_type: ColumnType) -> exp.Expr:
     """A cast to exactly a column's type, modifier included."""
-    base = built_in(column_type)
-    if base is not None and column_type.typmod == -1:
-        return cast(expression, base)
+    is_ours = column_type.schema == CATALOG and column_type.oid < FIRST_NORMAL_OID
+    if is_ours and column_type.typmod == -1:
+        return cast(expression, column_type.base)
     # With a modifier, PostgreSQL's grammar knows the type itself, or the name is qualified.
     return _cast(expression, column_type.sql)
 

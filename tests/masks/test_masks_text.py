@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.model import (
@@ -35,8 +35,9 @@ TYPES = (
 )
 NASTY = (
     "", " ", "   ", "@", "@@", "a@", "@b", "a@b@c", "ana@example.com", "Ana Ruiz", "1234567",
-    "é@é", "e\u0301", "👩‍👩‍👧@x", "ß", "İstanbul", "\\", "\\x41", "'", "''", "%", "$1", "a\nb", "\t",
-    "\u200e", "\ufeff", "\U0010ffff", "null", "NULL", "x" * 5000, "é" * 300, "a@" * 200, "*" * 9,
+    "é@é", "e\u0301", "👩‍👩‍👧@x", "ß", "İstanbul", "\\", "\\x41", "'", "''", "%", "$1", "a\nb",
+    "\t", "\u200e", "\ufeff", "\U0010ffff", "null", "NULL", "x" * 5000, "é" * 300, "a@" * 200,
+    "*" * 9,
 )  # fmt: skip
 texts = st.lists(
     st.one_of(
@@ -51,34 +52,29 @@ texts = st.lists(
 numbers = st.one_of(st.integers(1, 9), st.sampled_from((10_000, 2**31 - 1)))
 
 
-@st.composite
-def masks(draw: st.DrawFn) -> tuple[Mask, Callable[[str], str]]:
-    n = draw(numbers)
-    return draw(
-        st.sampled_from(
-            (
-                (InitialMask(), oracle.initial),
-                (EmailMask(), oracle.email),
-                (EmailDomainMask(), oracle.email_domain),
-                (FirstMask(n), lambda value: oracle.first(value, n)),
-                (LastMask(n), lambda value: oracle.last(value, n)),
-                (PrefixMask(n), lambda value: oracle.prefix(value, n)),
-            )
-        )
+def _cases(n: int) -> tuple[tuple[Mask, Callable[[str], str]], ...]:
+    return (
+        (InitialMask(), oracle.initial),
+        (EmailMask(), oracle.email),
+        (EmailDomainMask(), oracle.email_domain),
+        (FirstMask(n), lambda value: oracle.first(value, n)),
+        (LastMask(n), lambda value: oracle.last(value, n)),
+        (PrefixMask(n), lambda value: oracle.prefix(value, n)),
     )
 
 
 @pytest.mark.parametrize("sql", TYPES)
-@given(texts, masks())
+@settings(max_examples=20)  # … of six masks, some forty values each
+@given(texts, numbers)
 def test_a_mask_of_text_gives_what_the_policy_language_says(
-    upstream: Upstream, sql: str, values: list[str | None], case: tuple[Mask, Callable[[str], str]]
+    upstream: Upstream, sql: str, values: list[str | None], n: int
 ) -> None:
-    mask, expected = case
     column_type = upstream.column_type(sql)
-    answers = upstream.masked(mask, column_type, values)
-    assert answers == [
-        None if v is None else oracle.stored(expected(oracle.stored(v, sql)), sql) for v in values
-    ]
+    for mask, expected in _cases(n):
+        assert upstream.masked(mask, column_type, values) == [
+            None if v is None else oracle.stored(expected(oracle.stored(v, sql)), sql)
+            for v in values
+        ]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +120,7 @@ def test_a_search_names_a_collation_that_allows_searching(upstream: Upstream, ma
     expression = masked(mask, upstream.column_type("text"))
     searches = expression.count("pg_catalog.strpos(")
     assert searches > 0
-    assert searches == expression.count('''"c") COLLATE pg_catalog."C", ''')
+    assert searches == expression.count(""""c") COLLATE pg_catalog."C", """)
 
 
 # --- pseudonyms ------------------------------------------------------------------------------
@@ -150,9 +146,7 @@ def test_a_pseudonym_of_text_is_a_keyed_hash_that_names_tool_and_purpose(
         digest = _pseudonym(upstream, oracle.stored(value, sql))
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    answers = upstream.masked(
-        PseudonymMask(), upstream.column_type(sql), values, CONFORMING
-    )
+    answers = upstream.masked(PseudonymMask(), upstream.column_type(sql), values, CONFORMING)
     assert answers == [None if v is None else expected(v) for v in values]
 
 
@@ -160,9 +154,7 @@ def test_a_pseudonym_of_text_is_a_keyed_hash_that_names_tool_and_purpose(
 def test_a_pseudonym_of_a_uuid_is_a_version_8_uuid(
     upstream: Upstream, values: list[str | None]
 ) -> None:
-    answers = upstream.masked(
-        PseudonymMask(), upstream.column_type("uuid"), values, CONFORMING
-    )
+    answers = upstream.masked(PseudonymMask(), upstream.column_type("uuid"), values, CONFORMING)
     for value, answer in zip(values, answers, strict=True):
         if value is None:
             assert answer is None

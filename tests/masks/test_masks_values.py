@@ -10,13 +10,13 @@ from fractions import Fraction
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.model import AgeBandMask, BucketMask, CutMask, IpPrefixMask
 from proxy.rewrite.masks import mask_problem
 from tests.masks import oracle
-from tests.masks.upstream import Upstream, masked
+from tests.masks.upstream import SETTINGS, Upstream, masked
 
 Unit = Literal["year", "month", "week", "day"]
 UNITS: tuple[Unit, ...] = ("year", "month", "week", "day")
@@ -82,6 +82,7 @@ def test_a_date_is_cut_down_and_infinity_stays(
         ("timestamptz(0)", "+00"),
     ],
 )
+@settings(max_examples=25)
 @given(many(instants))
 def test_an_instant_is_cut_down_in_utc_whatever_the_zone_of_the_session(
     upstream: Upstream, unit: Unit, sql: str, zone: str, values: list[int | str | None]
@@ -127,14 +128,14 @@ def _check_age_bands(
     expression = masked(AgeBandMask(n), column_type)
     assert "pg_catalog.statement_timestamp()" in expression
     statement = expression.replace("pg_catalog.statement_timestamp()", now)
-    for settings in range(3):
+    for way in range(len(SETTINGS)):
         (raw_today,) = upstream.answer(
             f"SELECT CAST(pg_catalog.timezone('UTC', {now}) AS pg_catalog.date)"
             " OPERATOR(pg_catalog.-) CAST('2000-01-01' AS pg_catalog.date)",
-            settings=settings,
+            settings=way,
         )
         assert raw_today is not None
-        answers = upstream.over(statement, column_type, texts, settings=settings)
+        answers = upstream.over(statement, column_type, texts, settings=way)
         if day is not None:
             assert int(raw_today) == (day - dt.date(2000, 1, 1)).days
         assert [None if a is None else a.decode() for a in answers] == [
@@ -151,6 +152,7 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize(("sql", "bits"), [("smallint", 16), ("integer", 32), ("bigint", 64)])
+@settings(max_examples=50)
 @given(st.data(), steps)
 def test_an_integer_is_rounded_down_to_its_bucket(
     upstream: Upstream, sql: str, bits: int, data: st.DataObject, n: int
@@ -168,6 +170,7 @@ def test_an_integer_is_rounded_down_to_its_bucket(
 
 
 @pytest.mark.parametrize(("sql", "width", "exact"), [("real", 32, 2**24), ("float8", 64, 2**53)])
+@settings(max_examples=50)
 @given(st.data(), steps)
 def test_a_float_is_rounded_down_to_its_bucket_where_that_is_exact(
     upstream: Upstream, sql: str, width: Literal[32, 64], exact: int, data: st.DataObject, n: int
@@ -205,6 +208,7 @@ def _narrow(value: float, width: int) -> float:
 @pytest.mark.parametrize(
     ("precision", "scale"), [(10, 2), (3, 0), (1, 0), (2, 2), (3, 5), (38, 10), (5, -2), (1000, 1)]
 )
+@settings(max_examples=50)
 @given(st.data(), steps)
 def test_a_numeric_of_fixed_size_is_rounded_down_to_its_bucket(
     upstream: Upstream, precision: int, scale: int, data: st.DataObject, n: int
@@ -213,7 +217,9 @@ def test_a_numeric_of_fixed_size_is_rounded_down_to_its_bucket(
     most = 10**precision - 1
     unscaled = data.draw(
         st.lists(
-            st.one_of(st.none(), st.integers(-most, most), around(0), st.sampled_from((most, -most))),
+            st.one_of(
+                st.none(), st.integers(-most, most), around(0), st.sampled_from((most, -most))
+            ),
             min_size=30,
             max_size=60,
         )
@@ -260,9 +266,7 @@ def test_a_numeric_of_any_size_is_rounded_down_and_tells_nothing_of_its_digits(
     values = [v if v is None or v.as_tuple().exponent > -16000 else None for v in values]  # type: ignore[operator]
     texts = [None if v is None else str(v) for v in values]
     answers = upstream.masked(BucketMask(n), upstream.column_type("numeric"), texts)
-    assert answers == [
-        None if v is None else str(math.floor(Fraction(v) / n) * n) for v in values
-    ]
+    assert answers == [None if v is None else str(math.floor(Fraction(v) / n) * n) for v in values]
 
 
 @pytest.mark.parametrize("n", [1, 7, 2**63 - 1])
@@ -298,7 +302,9 @@ addresses = st.one_of(
 def test_an_address_becomes_its_network_and_a_larger_network_stays(
     upstream: Upstream, sql: str, values: list[str | None]
 ) -> None:
-    texts = [v if v is None or sql == "inet" else str(ipaddress.ip_interface(v).network) for v in values]
+    texts = [
+        v if v is None or sql == "inet" else str(ipaddress.ip_interface(v).network) for v in values
+    ]
     answers = upstream.masked(IpPrefixMask(), upstream.column_type(sql), texts)
     assert [None if a is None else ipaddress.ip_network(a) for a in answers] == [
         None if v is None else ipaddress.ip_network(oracle.ip_prefix(v)) for v in texts

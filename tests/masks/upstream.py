@@ -63,7 +63,8 @@ CREATE FUNCTION evil.right(text, int) RETURNS text LANGUAGE sql AS 'SELECT evil.
 CREATE FUNCTION evil.floor(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT evil.oops()';
 CREATE FUNCTION evil.mod(int8, int8) RETURNS int8 LANGUAGE sql AS 'SELECT evil.oops()';
 CREATE FUNCTION evil.isfinite(date) RETURNS bool LANGUAGE sql AS 'SELECT evil.oops() = 1';
-CREATE FUNCTION evil.minus(date, int) RETURNS date LANGUAGE sql AS 'SELECT NULL::date';
+CREATE FUNCTION evil.minus(date, int) RETURNS date LANGUAGE sql AS
+  'SELECT NULL::pg_catalog.date';
 CREATE FUNCTION evil.minus(int, int) RETURNS int LANGUAGE sql AS 'SELECT evil.oops()';
 CREATE FUNCTION evil.equal(int, int) RETURNS bool LANGUAGE sql AS 'SELECT evil.oops() IS NULL';
 CREATE FUNCTION evil.join(varchar, text) RETURNS text LANGUAGE sql AS 'SELECT evil.oops()::text';
@@ -175,8 +176,7 @@ class Upstream:
         """The masked values as text, after a check that they are the same under all settings."""
         expression = masked(mask, column_type)
         answers = [
-            self.over(expression, column_type, values, settings=i, binary=True)
-            for i in settings
+            self.over(expression, column_type, values, settings=i, binary=True) for i in settings
         ]
         assert all(answer == answers[0] for answer in answers)
         texts = self.over(f"CAST({expression} AS pg_catalog.text)", column_type, values)
