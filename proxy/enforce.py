@@ -192,11 +192,12 @@ class Enforcer:
         ((query_kind, query_node),) = statement.node["query"].items()
         if query_kind != "SelectStmt":
             raise kinds.refuse_kind(query_kind)
-        for item in statement.node.get("options", ()):
-            explain.check_option(item["DefElem"])
+        answer = explain.explain_query
+        if explain.is_json(statement.node.get("options", ())):
+            answer = explain.explain_json
         inner = canonical_inner(statement.text, statement.kind)
         query = self._query(query_node, inner, context)
-        text = explain.explain_query(explain.explain_lines(query.tables, context.purpose))
+        text = answer(explain.explain_lines(query.tables, context.purpose))
         return Plan(kind=Kind.EXPLAIN, text=text, tag="EXPLAIN", revision=self.revision)
 
     def _with_query(self, kind: Kind, text: str, query: _Rewritten) -> Plan:

@@ -106,8 +106,16 @@ def make_plans(enforcer: Enforcer, text: str, context: PlanContext) -> Plans:
     """The plans of a text; whatever goes wrong unforeseen is a refusal, and is told in our log."""
     try:
         return enforcer.plan(text, context)
-    except Exception as error:  # noqa: BLE001 - a bug in a reader must not let a statement through, nor end us
-        _log.exception("a statement could not be planned", error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a bug in a reader must not let a statement through
+        # Where, not what: a traceback's locals would put the tool's literals into our log.
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        _log.error(
+            "a statement could not be planned",
+            error=type(error).__name__,
+            line=f"{place.tb_frame.f_code.co_name}:{place.tb_lineno}" if place else "",
+        )
         return (Refused(Reason.NOT_UNDERSTOOD, "the statement could not be read"),)
 
 

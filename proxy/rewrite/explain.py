@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from proxy.errors import Reason, Refused
 from proxy.rewrite.plan import TableUse
 from proxy.sql.grammar import Tree
@@ -37,20 +39,41 @@ def explain_lines(tables: Sequence[TableUse], purpose: str | None) -> list[str]:
     return lines
 
 
+def explain_json(lines: Sequence[str]) -> str:
+    """The same for EXPLAIN (FORMAT JSON): one value of type json."""
+    document = orjson.dumps([{"Plan": {"Node Type": "Consent proxy", "Lines": list(lines)}}])
+    value = document.decode().replace("'", "''")
+    return f"SELECT '{value}'::json AS \"QUERY PLAN\""
+
+
 def explain_query(lines: Sequence[str]) -> str:
     """A query whose rows are the lines, named as PostgreSQL names EXPLAIN's."""
     values = ", ".join("('" + line.replace("'", "''") + "')" for line in lines)
     return f'SELECT "QUERY PLAN" FROM (VALUES {values}) AS plan("QUERY PLAN")'
 
 
+def is_json(options: Sequence[Tree]) -> bool:
+    """Whether the options ask for JSON; refuses options that can not be answered."""
+    for option in options:
+        check_option(option["DefElem"])
+    return any(
+        option["DefElem"]["defname"] == "format" and _text(option["DefElem"]) == "json"
+        for option in options
+    )
+
+
+def _text(option: Tree) -> str:
+    value: str = option.get("arg", {}).get("String", {}).get("sval", "true")
+    return value.lower()
+
+
 def check_option(option: Tree) -> None:
     name = option["defname"]
-    value = option.get("arg", {})
-    text = value.get("String", {}).get("sval", "true").lower()
+    text = _text(option)
     if name == "analyze" and text not in ("false", "off", "0"):
         raise Refused(
             Reason.STATEMENT_KIND,
             "EXPLAIN ANALYZE is not supported: a real plan follows hidden values",
         )
-    if name == "format" and text != "text":
-        raise Refused(Reason.STATEMENT_KIND, "EXPLAIN is answered as text only")
+    if name == "format" and text not in ("text", "json"):
+        raise Refused(Reason.STATEMENT_KIND, "EXPLAIN is answered as text or JSON only")

@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlglot import exp
+
 from proxy.errors import Reason, Refused
 from proxy.policy.decide import Absent, Guarded, Masked, Shown, decide
 from proxy.policy.mask_text import mask_text
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
-from proxy.rewrite.guard import Guard, build_guard, sql_text
+from proxy.rewrite.guard import Guard, build_guard, column, identifier, sql_text
+from proxy.rewrite.masks_terms import cast
 from proxy.rewrite.plan import ColumnUse
 from proxy.sql.catalog import Catalog
 from proxy.sql.grammar import Tree, parse_query
 from proxy.sql.read import Reading, RelationUse
 
 SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
+TABLE_OID: Final = "tableoid"
 _GuardKey = tuple[str, str, RelationName, frozenset[str] | None]
 _GUARDS_MAX: Final = 4096  # one per tool, purpose, relation and set of columns; then made anew
 
@@ -45,12 +49,9 @@ class GuardStore:
 
     def wanted(self, use: RelationUse, reading: Reading) -> frozenset[str] | None:
         """The columns of a relation that the statement may mean by name; None: whole rows."""
-        database = self._catalog.relations.get(use.relation)
-        if database is None:
-            return None
-        names = database.names
+        names = self._names(use.relation)
         takes_all = (
-            reading.has_bare_star
+            id(use.select) in reading.starred_selects
             or use.has_column_aliases
             or use.alias in reading.starred
             or use.alias in reading.single_names
@@ -58,6 +59,14 @@ class GuardStore:
             or any(alias == use.alias and name not in names for alias, name in reading.qualified)
         )
         return None if takes_all else names & reading.columns
+
+    def _names(self, relation: RelationName) -> frozenset[str]:
+        database = self._catalog.relations.get(relation)
+        if database is not None:
+            return database.names
+        columns = self._catalog.system_relations[relation]
+        # The catalog's own relations have a tableoid that tools ask for (pg_dump, DBD::Pg).
+        return frozenset(column.name for column in columns) | {TABLE_OID}
 
     def guard(
         self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
@@ -70,7 +79,7 @@ class GuardStore:
         prepared = self._prepared.get(key)
         if prepared is None:
             if relation.schema in SYSTEM_SCHEMAS:
-                prepared = self._prepare_system(relation, tool, purpose)
+                prepared = self._prepare_system(relation, tool, purpose, wanted)
             else:
                 prepared = self._prepare_guard(relation, tool, purpose, wanted)
             if len(self._prepared) >= _GUARDS_MAX:
@@ -96,7 +105,9 @@ class GuardStore:
         )
         return Prepared(str(relation), guard, text, parse_query(text), _column_uses(guard), surface)
 
-    def _prepare_system(self, relation: RelationName, tool: str, purpose: str) -> Prepared:
+    def _prepare_system(
+        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
+    ) -> Prepared:
         select = catalog_guard(relation, self._visible_catalog(tool, purpose))
         if select is None:
             raise Refused(
@@ -104,6 +115,8 @@ class GuardStore:
                 f'relation "{relation}" is not shown',
                 hint="It tells of other sessions, statistics or secrets.",
             )
+        if wanted is not None:
+            select = _only(select, wanted)
         text = sql_text(select)
         return Prepared(str(relation), None, text, parse_query(text), (), str(relation))
 
@@ -128,6 +141,18 @@ class GuardStore:
                     name for name, cell in verdict.columns if not isinstance(cell, Absent)
                 ]
         return result
+
+
+def _only(select: exp.Select, wanted: frozenset[str]) -> exp.Select:
+    """A guard of the catalog with the wanted columns only, tableoid among them if it is asked."""
+    select = select.copy()
+    kept = [each for each in select.expressions if each.alias_or_name in wanted]
+    if TABLE_OID in wanted:
+        is_read = select.args.get("from_") is not None  # else the guard stands for no rows
+        own = column(TABLE_OID, "t") if is_read else cast(exp.Null(), "oid")
+        kept.append(exp.Alias(this=own, alias=identifier(TABLE_OID)))
+    select.set("expressions", kept or [exp.Alias(this=exp.Null(), alias=identifier("?"))])
+    return select
 
 
 def _column_uses(guard: Guard) -> tuple[ColumnUse, ...]:

@@ -37,11 +37,11 @@ def _check_option(option: Tree) -> None:
 def _from_relation(statement: RawStatement) -> RawStatement:
     """`COPY relation (columns) TO …` as `COPY (SELECT columns FROM relation) TO …`."""
     relation = statement.node["relation"]
-    if "catalogname" in relation or not relation.get("inh"):
+    if not relation.get("inh"):
         raise Refused(Reason.NOT_UNDERSTOOD, "this form of COPY is not supported")
     columns = [item["String"].get("sval", "") for item in statement.node.get("attlist", ())]
     selected = ", ".join(map(quoted, columns)) if columns else "*"
-    parts = [relation["schemaname"]] if "schemaname" in relation else []
+    parts = [relation[key] for key in ("catalogname", "schemaname") if key in relation]
     name = ".".join(map(quoted, [*parts, relation["relname"]]))
     whole = canonical(statement.text)
     # The first TO outside quotes ends the relation and its columns: both are identifiers.

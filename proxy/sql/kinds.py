@@ -222,8 +222,9 @@ def _reset(name: str, asker: Asker, *, is_local: bool) -> Plan:
 
 
 def _set_modes(node: Tree, *, is_local: bool) -> Plan:
-    isolation, words = _modes([item["DefElem"] for item in node.get("args", ())])
-    if not words:
+    modes = [item["DefElem"] for item in node.get("args", ()) if "DefElem" in item]
+    isolation, words = _modes(modes)
+    if not words or len(modes) != len(node["args"]):
         raise Refused(Reason.SETTING_NOT_ALLOWED, "this form of SET TRANSACTION is not supported")
     if node["name"] == "TRANSACTION":
         text = f"SET TRANSACTION {', '.join(words)}"

@@ -75,7 +75,8 @@ class Reading:
     single_names: set[str] = field(default_factory=set)  # references of one part: maybe whole rows
     qualified: set[tuple[str, str]] = field(default_factory=set)  # `t.c`: (t, c)
     starred: set[str] = field(default_factory=set)  # `t.*`: t
-    has_bare_star: bool = False  # `*`, NATURAL JOIN
+    # SELECTs (by id of their node) with `*` or a NATURAL JOIN: they take all columns of their FROM.
+    starred_selects: set[int] = field(default_factory=set)
     parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
     has_functions: bool = False
 
@@ -141,8 +142,20 @@ def _names_free_setting(name: str, node: Tree) -> bool:
     arguments = node.get("args", ())
     if (name, len(arguments)) not in ARGUMENT_CHECKED:
         return False
-    setting = arguments[0].get("A_Const", {}).get("sval", {}).get("sval", "").lower()
-    return setting in FREE_SETTINGS if name == "set_config" else is_show_allowed(setting)
+    first = arguments[0]
+    setting = first.get("A_Const", {}).get("sval", {}).get("sval", "").lower()
+    if name == "set_config":
+        return setting in FREE_SETTINGS
+    # SQLAlchemy asks with a parameter. What the upstream role may see of the settings is no
+    # personal data; a name that is known here must be on the list all the same.
+    is_parameter = "ParamRef" in first.get("TypeCast", {}).get("arg", first)
+    return is_parameter or is_show_allowed(setting)
+
+
+def _is_star(target: Tree) -> bool:
+    """A bare `*`, which PostgreSQL takes in a target list only."""
+    fields = target["ResTarget"].get("val", {}).get("ColumnRef", {}).get("fields", ())
+    return len(fields) == 1 and "A_Star" in fields[0]
 
 
 class _Walker:
@@ -216,6 +229,8 @@ class _Walker:
         if "larg" in node:
             self.select(node["larg"], ctes, scopes)
             self.select(node["rarg"], ctes, scopes)
+        if any(_is_star(target) for target in node.get("targetList", ())):
+            self.reading.starred_selects.add(id(node))
         here: list[_Item] = []
         inner = (*scopes, here)
         pending: list[Any] = []
@@ -301,7 +316,7 @@ class _Walker:
         aliases = [node[name] for name in ("alias", "join_using_alias") if name in node]
         here.extend(_Item(alias["aliasname"], None) for alias in aliases)
         if node.get("isNatural"):
-            self.reading.has_bare_star = True
+            self.reading.starred_selects.add(id(select))
         if node.get("isNatural") or node.get("usingClause"):
             self._implied("=")
         for column in node.get("usingClause", ()):
@@ -323,11 +338,8 @@ class _Walker:
         if schema is None and name in ctes:
             here.append(_Item(shown, None))
             return
-        if "catalogname" in node:
-            raise Refused(
-                Reason.NOT_UNDERSTOOD,
-                "names of three parts (database.schema.table) are not supported",
-            )
+        if node.get("catalogname", self._lists.catalog.database) != self._lists.catalog.database:
+            raise Refused(Reason.NOT_UNDERSTOOD, "another database can not be read from here")
         if not node.get("inh"):
             raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
         relation = self._resolve(schema, name)
@@ -360,9 +372,7 @@ class _Walker:
             )
         last = fields[-1]
         if "A_Star" in last:
-            if len(fields) == 1:
-                self.reading.has_bare_star = True
-            else:
+            if len(fields) > 1:
                 self.reading.starred.add(fields[-2]["String"].get("sval", ""))
         else:
             name = last["String"].get("sval", "")

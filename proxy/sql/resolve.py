@@ -8,6 +8,7 @@ relations (research: it leaked). `read.py` reads the same from PostgreSQL's tree
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,7 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 # PostgreSQL folds A–Z only, in every locale of a UTF-8 database, and cuts at 63 bytes
 # (scansup.c, NAMEDATALEN); str.lower() would fold 'K' (Kelvin) and 'İ' too.
+_ARRAY_CAST: Final = re.compile(r"::[a-z_][a-z0-9_.]{2,}(?=\[\])")
 _FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
 
@@ -52,10 +54,19 @@ def fold(identifier: exp.Identifier) -> str:
     return name.encode()[:63].decode(errors="ignore")
 
 
+def _with_known_array_types(text: str) -> str:
+    """`::oid[]` as `::int[]`, of the same length: sqlglot reads arrays of types it knows only.
+
+    This text is for finding places; it goes nowhere, and what is found is checked against
+    PostgreSQL's reading of the real one.
+    """
+    return _ARRAY_CAST.sub(lambda match: "::int".ljust(len(match[0])), text)
+
+
 def read_query(text: str) -> exp.Expr:
     """sqlglot's tree of one query; refuses what sqlglot does not read as a query."""
     try:
-        trees = sqlglot.parse(text, read="postgres")
+        trees = sqlglot.parse(_with_known_array_types(text), read="postgres")
     except (SqlglotError, RecursionError, TypeError, ValueError) as error:
         raise Refused(
             Reason.NOT_UNDERSTOOD,
@@ -108,7 +119,7 @@ class _Finder:
             return  # a function in FROM; PostgreSQL's reading has checked it
         if schema is None and fold(name) in ctes:
             return
-        first = schema if isinstance(schema, exp.Identifier) else name
+        first = node.args.get("catalog") or schema or name
         alias = node.args.get("alias")
         self.relations.append(
             RelationPlace(
