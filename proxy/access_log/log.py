@@ -45,6 +45,7 @@ __all__ = [
     "LogSealed",
     "SealReason",
     "Ticket",
+    "append_once",
 ]
 
 Durability = Literal["host", "process"]
@@ -355,3 +356,18 @@ def open_segments(
         segments.close()
         raise
     return segments, chain
+
+
+def append_once(folder: Path, name: str, kind: str, fields: Mapping[str, object]) -> None:
+    """Open a log, append one durable record and close it again: for commands. Blocks.
+
+    `name` is a log that no worker writes; commands that come together wait for each other. Raises
+    LogSealed, ConfigurationError or RecordError when the record is not durable.
+    """
+    segments, chain = open_segments(folder, name, "host", boot=new_id(), wait_for_lock=True)
+    try:
+        lines = chain.add(kind, parts(kind, fields))
+        closed = chain.add("log.sealed", parts("log.sealed", {"seal": SealReason.CLOSED.value}))
+        segments.write(lines + closed, chain.position)
+    finally:
+        segments.close()

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from proxy.access_log.canonical import encode, instant, parse_record
-from proxy.access_log.forms import parts
-from proxy.access_log.log import open_segments
+from proxy.access_log.log import append_once
 from proxy.access_log.reading import Follower, last_lines, read_log
-from proxy.access_log.record import new_id
-from proxy.access_log.segments import LogDamaged, SealReason, log_folders
+from proxy.access_log.segments import LogDamaged, log_folders
 from proxy.access_log.tables import column_key
 
 READER_LOG: Final = "reader"
@@ -124,14 +122,8 @@ def record_reading(folder: Path, *, reader: str, command: str, filters: Sequence
     `filters` are the names of the filters, not what was looked for. Raises LogSealed or
     ConfigurationError when it can not be recorded: then nothing should be shown.
     """
-    segments, chain = open_segments(folder, READER_LOG, "host", boot=new_id(), wait_for_lock=True)
-    try:
-        told = {"reader": reader, "command": command, "filters": list(filters)}
-        read = chain.add("log.read", parts("log.read", told))
-        closed = chain.add("log.sealed", ({"seal": SealReason.CLOSED.value},))
-        segments.write(read + closed, chain.position)
-    finally:
-        segments.close()
+    fields = {"reader": reader, "command": command, "filters": list(filters)}
+    append_once(folder, READER_LOG, "log.read", fields)
 
 
 def _parse(line: bytes) -> Record:
