@@ -50,6 +50,8 @@ class GuardStore:
     def wanted(self, use: RelationUse, reading: Reading) -> frozenset[str] | None:
         """The columns of a relation that the statement may mean by name; None: whole rows."""
         names = self._names(use.relation)
+        if use.relation.schema == "pg_catalog" and _asks_table_oid(use, reading):
+            names |= {TABLE_OID}
         takes_all = (
             id(use.select) in reading.starred_selects
             or use.has_column_aliases
@@ -65,8 +67,7 @@ class GuardStore:
         if database is not None:
             return database.names
         columns = self._catalog.system_relations[relation]
-        # The catalog's own relations have a tableoid that tools ask for (pg_dump, DBD::Pg).
-        return frozenset(column.name for column in columns) | {TABLE_OID}
+        return frozenset(column.name for column in columns)
 
     def guard(
         self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
@@ -141,6 +142,14 @@ class GuardStore:
                     name for name, cell in verdict.columns if not isinstance(cell, Absent)
                 ]
         return result
+
+
+def _asks_table_oid(use: RelationUse, reading: Reading) -> bool:
+    """The catalog's own tables have a tableoid that tools ask for (pg_dump, DBD::Pg)."""
+    is_alone = use.select["fromClause"] == [use.holder]
+    return (use.alias, TABLE_OID) in reading.qualified or (
+        is_alone and TABLE_OID in reading.single_names
+    )
 
 
 def _only(select: exp.Select, wanted: frozenset[str]) -> exp.Select:
