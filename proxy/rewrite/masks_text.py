@@ -43,11 +43,8 @@ def email_domain(value: exp.Expr) -> exp.Expr:
 
 
 def _where_it_has_an_at(value: exp.Expr, shown: exp.Expr) -> exp.Expr:
-    at = _last_at(value)
-    return case(
-        (operate(at, ">", number(0)), shown),
-        (operate(at, "=", number(0)), text(HIDDEN)),
-    )
+    # A NULL fails the condition, and what is shown of it is NULL.
+    return case((operate(_last_at(value), "=", number(0)), text(HIDDEN)), default=shown)
 
 
 def _last_at(value: exp.Expr) -> exp.Expr:
@@ -80,8 +77,5 @@ def _stars(value: exp.Expr, shown: exp.Expr) -> exp.Expr:
 
 
 def prefix(value: exp.Expr, n: int) -> exp.Expr:
-    length = call("length", value)
-    return case(
-        (operate(length, ">", number(n)), call("left", value, number(n))),
-        (operate(length, "<=", number(n)), text(HIDDEN)),
-    )
+    is_short = operate(call("length", value), "<=", number(n))
+    return case((is_short, text(HIDDEN)), default=call("left", value, number(n)))
