@@ -1,0 +1,319 @@
+"""What a tool finds in pg_catalog and information_schema: what it can see, and nothing hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import asyncpg
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from proxy.policy.model import RelationName
+from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
+from proxy.rewrite.catalog_rules import RULES
+from proxy.sql.catalog import Catalog, load_catalog
+from tests.catalog.servers import HIDDEN, Customer
+
+STATEMENTS = Path(__file__).parent / "statements.sql"
+Columns = Mapping[RelationName, Sequence[str]]
+
+
+def every_column(catalog: Catalog) -> Columns:
+    return {
+        name: [column.name for column in relation.columns]
+        for name, relation in catalog.relations.items()
+    }
+
+
+def text_of(relation: RelationName, visible: VisibleCatalog) -> str:
+    guard = catalog_guard(relation, visible)
+    assert guard is not None
+    return guard.sql("postgres", comments=False, normalize_functions=False)
+
+
+def with_guards(statement: str, visible: VisibleCatalog) -> str:
+    """The statement with guards in place of the catalog's relations."""
+    tree = sqlglot.parse_one(statement, read="postgres")
+    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
+    for table in list(tree.find_all(exp.Table)):
+        schema = table.db or "pg_catalog"
+        relation = RelationName(schema, table.name)
+        if not isinstance(table.this, exp.Identifier) or relation not in visible.system_relations:
+            assert table.name in ctes or not isinstance(table.this, exp.Identifier), table.sql()
+            continue
+        guard = catalog_guard(relation, visible)
+        assert guard is not None, relation
+        alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=False))
+        subquery = exp.Subquery(this=guard, alias=alias)
+        if table.args.get("joins"):
+            subquery.set("joins", table.args["joins"])
+        table.replace(subquery)
+    for column in tree.find_all(exp.Column):
+        column.set("db", None)  # pg_catalog.pg_class.relname
+    return tree.sql("postgres", comments=False, normalize_functions=False)
+
+
+async def rows(connection: asyncpg.Connection, text: str) -> list[str]:
+    """Every row as text, in one order."""
+    found = await connection.fetch(f"SELECT t::text AS row FROM ({text}) AS t")
+    return sorted(row["row"] for row in found)
+
+
+async def answers(customer: Customer, visible: VisibleCatalog) -> dict[str, list[str]]:
+    """The whole visible catalog, relation by relation."""
+    shown = [
+        relation
+        for relation in visible.system_relations
+        if catalog_guard(relation, visible) is not None
+    ]
+    return {
+        str(relation): await rows(customer.reader, text_of(relation, visible)) for relation in shown
+    }
+
+
+def statements(oid: int) -> list[str]:
+    text = STATEMENTS.read_text(encoding="utf-8").replace(":customers", str(oid))
+    return [each.strip() for each in text.split("-- ;;")[1:]]
+
+
+async def answer(customer: Customer, statement: str, visible: VisibleCatalog) -> list[str]:
+    try:
+        return await rows(customer.reader, with_guards(statement, visible))
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError) as error:
+        # Some tools look at the server's version first and ask newer ones for more.
+        return [f"error {error.sqlstate}"]
+
+
+async def test_a_guard_has_the_columns_and_types_of_its_relation(customer: Customer) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, every_column(catalog))
+    for relation, columns in catalog.system_relations.items():
+        guard = catalog_guard(relation, visible)
+        if guard is None:
+            continue
+        assert guard.named_selects == [column.name for column in columns]
+        # A view can not have a column of a polymorphic type (pg_attribute.attmissingval).
+        kept = ", ".join(f'"{each.name}"' for each in columns if each.type.base != "anyarray")
+        text = text_of(relation, visible)
+        await customer.admin.execute(f"CREATE TEMP VIEW guard AS SELECT {kept} FROM ({text}) g")
+        described = await customer.admin.fetch(
+            "SELECT attname, atttypid, atttypmod FROM pg_attribute"
+            " WHERE attrelid = 'pg_temp.guard'::regclass AND attnum > 0 ORDER BY attnum"
+        )
+        await customer.admin.execute("DROP VIEW pg_temp.guard")
+        assert [tuple(row) for row in described] == [
+            (each.name, each.type.oid, each.type.typmod)
+            for each in columns
+            if each.type.base != "anyarray"
+        ], relation
+
+
+async def test_hidden_things_change_nothing_in_the_visible_catalog(customer: Customer) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    columns = every_column(catalog)
+    before = await answers(customer, visible_catalog(catalog, columns))
+    await customer.admin.execute(HIDDEN)
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    after = await answers(customer, visible_catalog(catalog, columns))
+    assert before.keys() == after.keys()
+    for relation in before:
+        assert before[relation] == after[relation], relation
+
+
+async def test_hidden_names_are_nowhere_in_the_visible_catalog(customer: Customer) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    columns = every_column(catalog)
+    await customer.admin.execute(HIDDEN)
+    await customer.grant()
+    # What follows would be no test if the names were not in the catalog itself.
+    assert await rows(customer.admin, "SELECT FROM pg_class WHERE relname ~ 'secret'")
+    catalog = await load_catalog(customer.reader, ["crm", "consent"])
+    visible = visible_catalog(catalog, columns)
+    for relation, found in (await answers(customer, visible)).items():
+        assert not [row for row in found if "secret" in row or "consent" in row], relation
+
+
+async def test_what_tools_ask_is_answered_as_without_the_hidden_things(
+    customer: Customer,
+) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    columns = every_column(catalog)
+    customers = catalog.relations[RelationName("crm", "customers")].oid
+    asked = statements(customers)
+    visible = visible_catalog(catalog, columns)
+    before = [await answer(customer, each, visible) for each in asked]
+    assert sum(map(bool, before)) > len(asked) // 3
+    assert sum("error" in str(each[:1]) for each in before) <= len(asked) // 20
+    await customer.admin.execute(HIDDEN)
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, columns)
+    for statement, expected in zip(asked, before, strict=True):
+        assert await answer(customer, statement, visible) == expected, statement
+
+
+FAITHFUL = {
+    "pg_class": "oid, relname, relnamespace, reltype, relowner, relam, relhasindex, relkind,"
+    " relnatts, relchecks, relispartition, reloptions, pg_get_expr(relpartbound, oid) AS bound",
+    "pg_attribute": "attrelid, attname, atttypid, attnum, atttypmod, attnotnull, atthasdef,"
+    " attidentity, attgenerated, attcollation",
+    "pg_attrdef": "oid, adrelid, adnum, pg_get_expr(adbin, adrelid) AS text",
+    "pg_index": "*",
+    "pg_constraint": "oid, conname, contype, conrelid, conkey, confkey, confrelid,"
+    " pg_get_constraintdef(oid) AS text",
+    "pg_type": "oid, typname, typtype, typrelid, typelem, typbasetype",
+    "pg_enum": "*",
+    "pg_description": "*",
+    "pg_inherits": "*",
+}
+
+
+@pytest.mark.parametrize("name", FAITHFUL)
+async def test_where_nothing_is_hidden_the_catalog_is_postgresqls_own(
+    customer: Customer, name: str
+) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, every_column(catalog))
+    guard = text_of(RelationName("pg_catalog", name), visible)
+    # Sequences, TOAST tables and their indexes are never shown, nor what hangs on them.
+    unseen = "SELECT oid FROM pg_class WHERE oid >= 16384 AND (relkind = 'S' OR relnamespace = 99)"
+    column = {
+        "pg_class": "oid",
+        "pg_attribute": "attrelid",
+        "pg_attrdef": "adrelid",
+        "pg_index": "indexrelid",
+        "pg_inherits": "inhrelid",
+    }.get(name)
+    condition = f"WHERE {column} NOT IN ({unseen})" if column else ""
+    if name == "pg_attribute":
+        condition += " AND (attnum > 0 OR attrelid < 16384)"
+    if name == "pg_constraint":
+        condition = "WHERE contypid = 0 OR oid < 16384"
+    if name == "pg_inherits":
+        condition += " AND inhrelid NOT IN (SELECT indexrelid FROM pg_index)"
+    wanted = await rows(customer.admin, f"SELECT {FAITHFUL[name]} FROM {name} {condition}")
+    assert await rows(customer.reader, f"SELECT {FAITHFUL[name]} FROM ({guard}) g") == wanted
+
+
+async def test_row_counts_and_sizes_are_those_of_tables_never_written(
+    customer: Customer,
+) -> None:
+    await customer.admin.execute(HIDDEN)
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, every_column(catalog))
+    guard = text_of(RelationName("pg_catalog", "pg_class"), visible)
+    found = await customer.reader.fetch(
+        f"SELECT DISTINCT reltuples, relpages, relallvisible, relfrozenxid::text FROM ({guard}) g"
+    )
+    assert [tuple(row) for row in found] == [(-1.0, 0, 0, "0")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pg_stats",
+        "pg_stats_ext",
+        "pg_statistic",
+        "pg_stat_activity",
+        "pg_stat_user_tables",
+        "pg_statio_user_tables",
+        "pg_locks",
+        "pg_prepared_statements",
+        "pg_cursors",
+        "pg_authid",
+        "pg_shadow",
+        "pg_user_mapping",
+        "pg_largeobject",
+        "pg_hba_file_rules",
+        "pg_config",
+        "pg_replication_slots",
+    ],
+)
+async def test_statistics_activity_and_secrets_are_not_shown(customer: Customer, name: str) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    relation = RelationName("pg_catalog", name)
+    assert relation in catalog.system_relations
+    assert catalog_guard(relation, visible_catalog(catalog, every_column(catalog))) is None
+
+
+async def test_a_relation_that_nobody_wrote_a_rule_for_is_not_shown(customer: Customer) -> None:
+    await customer.admin.execute("CREATE VIEW information_schema.mine AS SELECT 1 AS a")
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, every_column(catalog))
+    for relation in (
+        RelationName("information_schema", "mine"),
+        RelationName("pg_catalog", "nothing"),
+        RelationName("crm", "pg_class"),
+        RelationName("pg_toast", "pg_toast_1255"),
+    ):
+        assert catalog_guard(relation, visible) is None
+
+
+async def test_every_rule_names_columns_that_some_version_has(customer: Customer) -> None:
+    version = int(await customer.reader.fetchval("SHOW server_version_num"))
+    if version < 180000:
+        return  # older ones lack some; the newest has them all
+    catalog = await load_catalog(customer.reader, ["crm"])
+    for schema, rules in RULES.items():
+        for name, rule in rules.items():
+            columns = catalog.system_relations[RelationName(schema, name)]
+            assert rule.values.keys() <= {column.name for column in columns}, name
+
+
+async def test_names_with_quotes_and_backslashes_are_matched_as_they_are(
+    customer: Customer,
+) -> None:
+    odd = "o\"d\\d '{,} näme"
+    quoted = odd.replace('"', '""')
+    await customer.admin.execute(f'CREATE TABLE crm."{quoted}" ("{quoted}" int, hidden int)')
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, {RelationName("crm", odd): [odd]})
+    guard = text_of(RelationName("information_schema", "columns"), visible)
+    found = await customer.reader.fetch(
+        f"SELECT column_name FROM ({guard}) g WHERE table_schema = 'crm'"
+    )
+    assert [row["column_name"] for row in found] == [odd]
+
+
+async def test_no_operator_of_the_search_path_can_stand_in_for_the_guards_own(
+    customer: Customer,
+) -> None:
+    await customer.admin.execute(HIDDEN)
+    await customer.admin.execute(
+        "CREATE FUNCTION crm.yes(oid, oid) RETURNS bool LANGUAGE sql AS 'SELECT true';"
+        "CREATE FUNCTION crm.yes(text, text) RETURNS bool LANGUAGE sql AS 'SELECT true';"
+        "CREATE OPERATOR crm.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = crm.yes);"
+        "CREATE OPERATOR crm.< (LEFTARG = oid, RIGHTARG = oid, FUNCTION = crm.yes);"
+        "CREATE OPERATOR crm.= (LEFTARG = text, RIGHTARG = text, FUNCTION = crm.yes);"
+        "CREATE DOMAIN crm.oid AS text; CREATE DOMAIN crm.name AS text"
+    )
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, {RelationName("crm", "orders"): ["id"]})
+    before = await answers(customer, visible)
+    await customer.reader.execute("SET search_path = crm, pg_catalog")
+    for relation in ("pg_class", "pg_namespace", "pg_attribute", "pg_tables", "pg_depend"):
+        guard = text_of(RelationName("pg_catalog", relation), visible)
+        found = await rows(customer.reader, f"SELECT * FROM ({guard}) g")
+        assert len(found) == len(before[f"pg_catalog.{relation}"]), relation
+
+
+async def test_a_thousand_relations_make_a_guard_that_postgresql_reads(
+    customer: Customer,
+) -> None:
+    await customer.admin.execute(
+        "DO $$ BEGIN FOR i IN 1..1000 LOOP"
+        " EXECUTE format('CREATE TABLE crm.many_%s (a int, b int)', i); END LOOP; END $$"
+    )
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, {name: ["a", "id"] for name in catalog.relations})
+    for name, expected in (("columns", 1000), ("key_column_usage", 0)):
+        guard = text_of(RelationName("information_schema", name), visible)
+        found = await customer.reader.fetchval(
+            f"SELECT count(*) FROM ({guard}) g WHERE table_name LIKE 'many%'"
+        )
+        assert found == expected
