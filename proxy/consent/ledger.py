@@ -212,7 +212,13 @@ class Ledger:
         for wait_s in (*_RETRY_AFTER_S, None):
             try:
                 async with self._pool.acquire() as connection:
-                    return await work(connection)
+                    try:
+                        return await work(connection)
+                    except LOST:
+                        # The pool makes others in the place of this one and its contemporaries.
+                        connection.terminate()
+                        await self._pool.expire_connections()
+                        raise
             except ConsentError:
                 raise
             except TimeoutError as error:
@@ -223,6 +229,8 @@ class Ledger:
                 await asyncio.sleep(wait_s)
             except _NOT_PREPARED as error:
                 raise LedgerNotPrepared(f"`init` must run: {error}") from error
+            except asyncpg.PostgresError as error:  # full disk, read-only after a failover, …
+                raise LedgerUnavailable("the database of the ledger can not do it now") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -256,7 +264,7 @@ _INSERT: Final = (
 def _event_values(request: ConsentRequest, at: datetime) -> tuple[object, ...]:
     return (
         request.purpose,
-        request.categories,
+        sorted(set(request.categories)),
         request.state,
         at,
         request.until,

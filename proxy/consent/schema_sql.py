@@ -164,7 +164,7 @@ END $$""",
 
 # The rules of consent/states.py, written for many people at once; tests hold the two together.
 # {key}: the key's type.
-REFRESH: Final = """-- Writes these people's rows anew from their events; says whether anything is shorter.
+REFRESH: Final = """-- Writes these people's rows anew from their events; is anything shorter now?
 -- Of two events the later `at` decides, at equal `at` the one that allows less. The caller holds
 -- the rows' locks. The columns are those that consent.purpose lists.
 CREATE OR REPLACE FUNCTION consent.refresh(subjects {key}[]) RETURNS boolean
@@ -237,7 +237,7 @@ BEGIN
   RETURN is_any_shorter;
 END $$"""
 
-REFRESHED: Final = """-- Where a purpose or category is new, or a basis changed: people already known.
+REFRESHED: Final = """-- Where a purpose or category is new or a basis changed: people known before.
 DO $$
 DECLARE
   changed record;

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from proxy.consent import store
 from proxy.consent.key import SubjectId
 from proxy.consent.request import State
 from proxy.consent.schema import quoted
 from proxy.consent.states import Event, PurposeColumn, applies
+
+# So few that the event loop, which answers tools too, is not held for more than a moment.
+PEOPLE_AT_ONCE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +45,32 @@ async def read_withdrawals(
 ) -> list[Withdrawal]:
     """The people for whom `purpose` ended at or after `since` and is not in force now, by key."""
     mine = [column for column in columns if column.purpose == purpose]
+    found: list[Withdrawal] = []
     async with connection.transaction():
         # Events that are being recorded now must be in the answer, or lie after the next `since`.
         await connection.execute("SELECT FROM consent.epoch FOR SHARE")
         now = await store.read_now(connection)
-        events = await _events_since(connection, purpose, since)
-        rows = await connection.fetch(_rows_sql(mine), since, now, list(events))
-    found = (_withdrawal(row, mine, events, since, now) for row in rows)
-    return [withdrawal for withdrawal in found if withdrawal is not None]
+        people = await connection.cursor(_people_sql(mine), since, now, purpose)
+        while rows := await people.fetch(PEOPLE_AT_ONCE):
+            subjects = [row["subject_id"] for row in rows]
+            events = await _events_since(connection, purpose, since, subjects)
+            for row in rows:
+                withdrawal = _withdrawal(row, mine, events, since, now)
+                if withdrawal is not None:
+                    found.append(withdrawal)
+    return found
 
 
 async def _events_since(
-    connection: store.Connection, purpose: str, since: datetime
+    connection: store.Connection, purpose: str, since: datetime, subjects: Sequence[object]
 ) -> dict[SubjectId, list[Event]]:
     rows = await connection.fetch(
         f"SELECT {store.EVENT_COLUMNS} FROM consent.event"
-        " WHERE recorded_at >= $1 AND (purpose IS NULL OR purpose = $2) ORDER BY event",
+        " WHERE subject_id = ANY ($3) AND recorded_at >= $1"
+        " AND (purpose IS NULL OR purpose = $2) ORDER BY event",
         since,
         purpose,
+        subjects,
     )
     events: dict[SubjectId, list[Event]] = {}
     for row in rows:
@@ -68,7 +79,7 @@ async def _events_since(
     return events
 
 
-def _rows_sql(columns: Sequence[PurposeColumn]) -> str:
+def _people_sql(columns: Sequence[PurposeColumn]) -> str:
     names = [quoted(column.column_name) for column in columns]
     # Infinities are no instants to Python: what never was or never ends is NULL.
     shown = ", ".join(
@@ -79,7 +90,10 @@ def _rows_sql(columns: Sequence[PurposeColumn]) -> str:
     expired = " OR ".join(f"{n} BETWEEN $1 AND $2" for n in names)
     return (
         f"SELECT subject_id, {shown} FROM consent.subject"
-        f" WHERE ({expired}) OR (subject_id = ANY ($3) AND ({ended})) ORDER BY subject_id"
+        f" WHERE ({expired}) OR (({ended}) AND subject_id IN ("
+        "SELECT e.subject_id FROM consent.event AS e"
+        " WHERE e.recorded_at >= $1 AND (e.purpose IS NULL OR e.purpose = $3)))"
+        " ORDER BY subject_id"
     )
 
 

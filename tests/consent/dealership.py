@@ -88,7 +88,7 @@ def make_policy(*extra: Purpose, basis: Basis = Basis.CONSENT) -> Policy:
         version=1,
         categories={
             "user.contact.email": Category(name="user.contact.email"),
-                LIFE_EVENT: Category(name=LIFE_EVENT, is_sensitive=True),
+            LIFE_EVENT: Category(name=LIFE_EVENT, is_sensitive=True),
         },
         purposes={purpose.name: purpose for purpose in purposes},
         subject_key=ColumnName(CUSTOMERS, "id"),
