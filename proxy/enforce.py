@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Final
 
 from proxy.errors import Reason, Refused
+from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
 from proxy.rewrite.check import check, expect_guard
@@ -74,7 +75,9 @@ class Enforcer:
         self.revision = f"{policy.revision}+{catalog.revision}"
         self._limits = limits
         self._setting_limits = setting_limits
-        self.guards = GuardStore(policy, catalog)
+        # A mask that no longer fits, a unique index that is gone: the relation is not answered.
+        self._out_of_service = frozenset(out_of_service(policy, catalog))
+        self.guards = GuardStore(policy, catalog, self._out_of_service)
         self._lists = Lists(
             catalog=catalog,
             functions={
@@ -272,6 +275,12 @@ class Enforcer:
                     Reason.TABLE_NOT_IN_POLICY,
                     f'relation "{shown}" is not in the policy',
                     hint="The policy's `tables` list what a tool may read.",
+                )
+            if relation in self._out_of_service:
+                raise Refused(
+                    Reason.TABLE_NOT_IN_POLICY,
+                    f'relation "{relation}" is out of service: the policy does not fit it',
+                    hint="`consent-proxy policy check` tells what is wrong.",
                 )
             return relation
 

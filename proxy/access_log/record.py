@@ -155,6 +155,8 @@ def refused_fields(
     }
     if plan is not None:
         fields.update(_plan_fields(plan, source))
+    elif refused.statement:
+        fields.update({"statement": refused.statement, "shape": refused.shape})
     return fields
 
 

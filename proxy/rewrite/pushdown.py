@@ -43,6 +43,7 @@ _FLIPPED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 # Object ids of pg_type.dat: fixed for ever.
 _INT4, _INT8, _TEXT, _VARCHAR = 23, 20, 25, 1043
 _INTEGERS: Final = frozenset(["int2", "int4", "int8"])
+EMAIL_IMAGE_CHARACTERS: Final = 5  # `a***@`
 _INT8_MAX: Final = 2**63 - 1
 
 
@@ -98,7 +99,9 @@ def _may_push(each: ShownColumn, condition: _Condition, guard: Guard, catalog: C
             if not guard.removes_rows:
                 return False
         case Guarded(through=None, mask=mask):
-            if not all(_never_gives(mask, condition.operator, c) for c in condition.constants):
+            if not all(
+                _never_gives(mask, condition.operator, c, each.type) for c in condition.constants
+            ):
                 return False
         case _:
             return False
@@ -115,7 +118,7 @@ def _compared_type(type_: ColumnType) -> int:
     return _TEXT if type_.oid == _VARCHAR else type_.oid
 
 
-def _never_gives(mask: Mask, operator: str, constant: _Constant) -> bool:
+def _never_gives(mask: Mask, operator: str, constant: _Constant, type_: ColumnType) -> bool:
     """Can no masked cell satisfy the condition?"""
     if isinstance(mask, NullMask | DropMask):
         return True  # NULL satisfies no comparison
@@ -124,8 +127,9 @@ def _never_gives(mask: Mask, operator: str, constant: _Constant) -> bool:
     value = constant.text
     match mask:
         case EmailMask():
-            # The image of `email`: `a***@…`, `***@…` (nothing before the @) or `***`.
-            return "***" not in value[:4] and value != ""
+            # The image of `email` is `a***@…` or `***`, unless a short column cuts it.
+            is_cut = type_.max_length is not None and type_.max_length < EMAIL_IMAGE_CHARACTERS
+            return not is_cut and "***" not in value[:4] and value != ""
         case FirstMask() | LastMask():
             return "*" not in value and value != ""  # at least half the characters are stars
         case _:

@@ -41,8 +41,11 @@ class Prepared:
 class GuardStore:
     """Makes guards and keeps them; they depend on the policy and the catalog alone."""
 
-    def __init__(self, policy: Policy, catalog: Catalog) -> None:
+    def __init__(
+        self, policy: Policy, catalog: Catalog, hidden: frozenset[RelationName] = frozenset()
+    ) -> None:
         self._policy = policy
+        self._hidden = hidden
         self._catalog = catalog
         self._prepared: dict[_GuardKey, Prepared] = {}
         self._visible: dict[tuple[str, str], VisibleCatalog] = {}
@@ -133,7 +136,7 @@ class GuardStore:
         result: dict[RelationName, Sequence[str]] = {}
         for relation in self._policy.relations:
             database = self._catalog.relations.get(relation)
-            if database is None:
+            if database is None or relation in self._hidden:
                 continue
             names = [column.name for column in database.columns]
             verdict = decide(self._policy, purpose, relation, names)

@@ -1,0 +1,339 @@
+"""One worker of the proxy: everything put together, started, reloaded and stopped.
+
+The doors, the planner, the upstream pool, the ledger, the access log and the secrets know each
+other only through this module. Several workers share the ports (SO_REUSEPORT); what they share
+besides is in the database and in files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import asyncpg
+import structlog
+
+from proxy.access_log.log import AccessLog
+from proxy.access_log.record import policy_fields, rejected_policy_fields
+from proxy.access_log.segments import LogSealed
+from proxy.config import Config, Database, Tls
+from proxy.consent.connect import connect_arguments
+from proxy.consent.epoch import EpochReader
+from proxy.consent.errors import ConsentError
+from proxy.consent.ledger import Ledger
+from proxy.enforce import Enforcer, StatementLimits
+from proxy.errors import ConfigurationError, UpstreamProtocolError
+from proxy.gateway.gateway import Gateway
+from proxy.passwords import ScramVerifier
+from proxy.planner import Planner
+from proxy.policy.check import catalog_schemas, out_of_service
+from proxy.policy.load import PolicyErrors, load_policy
+from proxy.policy.model import Policy
+from proxy.secrets import Credential, Secrets
+from proxy.session.door import PostgresDoor
+from proxy.session.services import Services, ToolLogin
+from proxy.sql.catalog import Catalog, catalog_fingerprint, load_catalog
+from proxy.sql.settings import SettingLimits, is_startup_setting_allowed
+from proxy.telemetry import Metrics
+from proxy.upstream.pool import Pool
+from proxy.watch import watch
+
+_T = TypeVar("_T")
+_log = structlog.get_logger(__name__)
+
+# A change of the database's catalog is noticed within this; until then statements may fail.
+CATALOG_WATCH_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a worker answers."""
+
+    postgres: tuple[str, int]
+    http: tuple[str, int]
+
+
+class Credentials:
+    """Who may come in: the secrets file's names, with the policy's purposes for tools."""
+
+    def __init__(self, secrets: Secrets, policy: Policy) -> None:
+        self.secrets = secrets
+        self.policy = policy
+
+    def scram_verifier(self, user: str) -> ScramVerifier | None:
+        return self.secrets.scram_verifier(user)
+
+    def credential_of_token(self, token: str) -> Credential | None:
+        return self.secrets.credential_of_token(token)
+
+    def tool_of(self, user: str) -> ToolLogin | None:
+        """The tool of that name. One that the policy does not name has no purposes."""
+        credential = self.secrets.credential(user)
+        if credential is None:
+            return None
+        tool = self.policy.tools.get(user)
+        return ToolLogin(
+            name=user,
+            credential=credential.id,
+            role=credential.role,
+            is_disabled=credential.is_disabled or (credential.role == "tool" and tool is None),
+            purposes=() if tool is None else tool.purposes,
+            default=None if tool is None else tool.default,
+            search_path=self.policy.schemas,
+        )
+
+
+class Server:
+    """One worker. `start` returns when both doors answer; `stop` drains and closes."""
+
+    def __init__(self, config: Config, *, worker: int = 0, is_shared: bool = False) -> None:
+        self._config = config
+        self._worker = worker
+        self._is_shared = is_shared
+        self._metrics = Metrics()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._policy_error: str | None = None
+        self._fingerprint = ""
+        self._ledger: Ledger | None = None
+
+    # --- life ---
+
+    async def start(self) -> Ready:
+        """Raises ConfigurationError (or PolicyErrors) where the proxy must not start."""
+        config = self._config
+        policy = load_policy(config.policy)
+        secrets = Secrets.load(config.secrets)
+        catalog = await self._read_catalog(policy)
+        self._pool = Pool(
+            config.upstream,
+            connections=config.upstream_connections,
+            wait_s=config.limits.upstream_wait_s,
+            statement_s=config.limits.statement_s,
+        )
+        try:
+            await self._pool.start()
+        except (UpstreamProtocolError, OSError, TimeoutError) as error:
+            message = f"the database at {config.upstream.url} can not be used: {error}"
+            raise ConfigurationError(message) from None
+        self._access_log = AccessLog.open(
+            config.access_log.folder, f"worker-{self._worker}", config.access_log.durability
+        )
+        self._planner = Planner(self._enforcer(policy, catalog))
+        self._credentials = Credentials(secrets, policy)
+        self._epoch = EpochReader(config.upstream.url, config.upstream.password)
+        await self._connect_ledger(policy)
+        services = Services(
+            credentials=self._credentials,
+            planner=self._planner,
+            access_log=self._access_log,
+            epoch=self._epoch,
+            limits=config.limits,
+            policy_revision=lambda: self._credentials.policy.revision,
+            is_startup_setting_allowed=is_startup_setting_allowed,
+        )
+        self._door = PostgresDoor(services, self._pool, worker=self._worker)
+        self._gateway = Gateway(
+            services,
+            self._pool,
+            tokens=self._credentials,
+            ledger=lambda: self._ledger,
+            metrics=self._metrics,
+            readiness=self.readiness,
+        )
+        self._note_policy(policy)
+        ready = await self._open_doors()
+        self._access_log.add_on_sealed(self._seal)
+        self._watch()
+        return ready
+
+    async def stop(self) -> None:
+        """Stop accepting, let statements end for `limits.drain_s`, close the log."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        drain_s = self._config.limits.drain_s
+        await asyncio.gather(self._door.drain(drain_s), self._gateway.drain(drain_s))
+        await self._gateway.close()
+        await self._pool.close()
+        await self._epoch.close()
+        if self._ledger is not None:
+            await self._ledger.close()
+        self._planner.close()
+        await self._access_log.close()
+
+    async def reload(self) -> None:
+        """Read policy and secrets again (SIGHUP); a broken one leaves the last good in force."""
+        await self._reload_policy()
+        await self._reload_secrets()
+
+    def readiness(self) -> list[tuple[str, bool, str]]:
+        """What must be true for statements to be answered: name, is it so, detail."""
+        sealed = self._access_log.sealed
+        return [
+            ("access_log", sealed is None, sealed or "open"),
+            ("policy", self._policy_error is None, self._policy_error or "loaded"),
+            ("upstream", self._pool.is_healthy, "answers" if self._pool.is_healthy else "silent"),
+        ]
+
+    # --- parts ---
+
+    async def _open_doors(self) -> Ready:
+        listen = self._config.listen
+        tls = None if listen.tls is None else _server_tls(listen.tls)
+        postgres = await self._door.start(
+            listen.postgres.host, listen.postgres.port, tls, reuse_port=self._is_shared
+        )
+        http = await self._gateway.start(
+            listen.http.host, listen.http.port, tls, reuse_port=self._is_shared
+        )
+        return Ready(postgres=(listen.postgres.host, postgres), http=(listen.http.host, http))
+
+    def _enforcer(self, policy: Policy, catalog: Catalog) -> Enforcer:
+        limits = self._config.limits
+        for relation, problems in out_of_service(policy, catalog).items():
+            _log.warning("relation out of service", relation=str(relation), problems=len(problems))
+        return Enforcer(
+            policy,
+            catalog,
+            StatementLimits(
+                statement_bytes=limits.statement_bytes,
+                statement_nesting=limits.statement_nesting,
+            ),
+            SettingLimits(
+                statement_ms=int(limits.statement_s * 1000), idle_ms=int(limits.idle_s * 1000)
+            ),
+        )
+
+    async def _read_catalog(self, policy: Policy) -> Catalog:
+        schemas = catalog_schemas(policy)
+
+        async def read(connection: asyncpg.Connection) -> Catalog:
+            self._fingerprint = await catalog_fingerprint(connection, schemas)
+            return await load_catalog(connection, schemas)
+
+        return await _with_connection(self._config.upstream, read)
+
+    async def _connect_ledger(self, policy: Policy) -> None:
+        consent = self._config.consent
+        try:
+            self._ledger = await Ledger.connect(consent.url, consent.password, policy)
+        except ConsentError as error:
+            # Statements can be answered without it: what is in force is read by the guards. The
+            # recording of consent answers 503 until the ledger can be reached.
+            _log.warning("the ledger can not be used", error=str(error))
+
+    def _note_policy(self, policy: Policy) -> None:
+        with contextlib.suppress(LogSealed):
+            self._access_log.append(
+                "policy.loaded",
+                policy_fields(policy=policy.revision, name=policy.name, version=policy.version),
+            )
+
+    def _seal(self) -> None:
+        _log.error("access log sealed", reason=str(self._access_log.sealed))
+        self._metrics.log_sealed.set(1)
+        if self._is_shared:
+            # Other workers still answer: the kernel shall send no more clients here.
+            self._door.close_listener()
+
+    # --- changes ---
+
+    def _watch(self) -> None:
+        config = self._config
+        for work in (
+            watch([config.policy], self._reload_policy),
+            watch([config.secrets], self._reload_secrets),
+            self._watch_catalog(),
+        ):
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _reload_policy(self) -> None:
+        try:
+            policy = load_policy(self._config.policy)
+            if policy.revision == self._credentials.policy.revision:
+                self._policy_error = None
+                return
+            catalog = await self._read_catalog(policy)
+        except PolicyErrors as errors:
+            self._reject_policy(len(errors.problems), "broken: the last good one is in force")
+            return
+        except (ConfigurationError, OSError) as error:
+            self._reject_policy(1, f"not loaded: {type(error).__name__}")
+            return
+        self._put_in_force(policy, catalog)
+
+    def _put_in_force(self, policy: Policy, catalog: Catalog) -> None:
+        self._planner.replace(self._enforcer(policy, catalog))
+        self._credentials.policy = policy
+        if self._ledger is not None:
+            self._ledger.use(policy)
+        self._policy_error = None
+        self._note_policy(policy)
+        self._metrics.reloads.labels("policy", "ok").inc()
+        _log.info("policy in force", revision=policy.revision[:12])
+
+    def _reject_policy(self, errors: int, detail: str) -> None:
+        self._policy_error = detail
+        self._metrics.reloads.labels("policy", "rejected").inc()
+        _log.error("policy not loaded", errors=errors)
+        with contextlib.suppress(LogSealed):
+            self._access_log.append(
+                "policy.rejected",
+                rejected_policy_fields(policy=self._credentials.policy.revision, errors=errors),
+            )
+
+    async def _reload_secrets(self) -> None:
+        try:
+            newer = Secrets.load(self._config.secrets)
+        except ConfigurationError:
+            self._metrics.reloads.labels("secrets", "rejected").inc()
+            _log.exception("secrets not loaded")
+            return
+        ended = self._credentials.secrets.ended_in(newer)
+        self._credentials.secrets = newer
+        self._metrics.reloads.labels("secrets", "ok").inc()
+        for tool in ended:
+            self._door.end_sessions(tool)
+
+    async def _watch_catalog(self) -> None:
+        while True:
+            await asyncio.sleep(CATALOG_WATCH_S)
+            # Readiness tells of an upstream that is away; the plans in force stay sound.
+            with contextlib.suppress(ConfigurationError, OSError):
+                await self._follow_catalog(self._credentials.policy)
+
+    async def _follow_catalog(self, policy: Policy) -> None:
+        schemas = catalog_schemas(policy)
+        fingerprint = await _with_connection(
+            self._config.upstream, lambda connection: catalog_fingerprint(connection, schemas)
+        )
+        if fingerprint != self._fingerprint:
+            catalog = await self._read_catalog(policy)
+            self._planner.replace(self._enforcer(policy, catalog))
+            _log.info("catalog read again")
+
+
+async def _with_connection(
+    database: Database, work: Callable[[asyncpg.Connection], Awaitable[_T]]
+) -> _T:
+    """Run `work` on a connection of its own. Raises ConfigurationError in the user's words."""
+    try:
+        connection = await asyncpg.connect(**connect_arguments(database.url, database.password))
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        message = f"the database at {database.url} can not be read: {error}"
+        raise ConfigurationError(message) from None
+
+
+def _server_tls(tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
