@@ -84,7 +84,7 @@ from mypyc.build import mypycify
 setup(
     name="core",
     packages=[],
-    script_args=["--quiet", "build_ext", "--inplace", "--build-temp", folder, "--build-lib", folder],
+    script_args=["--quiet", "build_ext", "--inplace", "-t", folder, "-b", folder],
     ext_modules=mypycify(["--strict", *sources], opt_level="3", target_dir=folder),
 )
 """

