@@ -42,11 +42,14 @@ WITHOUT_DURABILITY: Final[Mapping[str, str]] = {
 # The shell is the server's guardian: it waits for a line on the pipe from us, or for the pipe's
 # end, which comes however we die (`kill -9` too). A forked server would outlive its tests.
 _GUARDIAN: Final = """
+sockets=$1
+shift
 "$@" &
 server=$!
 read -r _
 kill -INT $server 2>/dev/null
 wait $server
+rmdir "$sockets" 2>/dev/null
 """
 
 
@@ -217,7 +220,8 @@ class EmbeddedPostgres:
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._guardian = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARDIAN, "guardian", self._binary("postgres"),
+                ["/bin/sh", "-c", _GUARDIAN, "guardian", str(self.socket_folder),
+                 self._binary("postgres"),
                  "-D", str(self.data), *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
