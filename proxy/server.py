@@ -12,6 +12,7 @@ import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 import asyncpg
@@ -337,3 +338,10 @@ def _server_tls(tls: Tls) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(tls.certificate, tls.key)
     return context
+
+
+def serve(config: Config, *, workers: int, ready_file: Path | None) -> int:
+    """Serve until told to end; the exit code (see workers.py, which needs this module)."""
+    from proxy.workers import run
+
+    return run(config, workers=workers, ready_file=ready_file)
