@@ -155,7 +155,7 @@ class Segments:
             there = self._path.stat()
         except OSError as error:
             raise LogSealed(SealReason.FILE_REPLACED, _name(error)) from error
-        if (ours.st_ino, ours.st_dev) != (there.st_ino, there.st_dev) or ours.st_nlink == 0:
+        if (ours.st_ino, ours.st_dev) != (there.st_ino, there.st_dev):
             raise LogSealed(SealReason.FILE_REPLACED, self._path.name)
         if ours.st_size != self._size:
             raise LogSealed(SealReason.FOREIGN_WRITER, self._path.name)

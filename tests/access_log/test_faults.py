@@ -169,7 +169,7 @@ async def test_an_unlinked_log_file_seals_with_the_next_record(
 async def test_an_unlinked_log_file_seals_an_idle_log(
     open_log: OpenLog, tmp_path: Path, durability: str
 ) -> None:
-    log = open_log(durability=durability, check_s=0.001)
+    log = open_log(durability=durability, check_s=0.001, heartbeat_s=3600)
     told = asyncio.Event()
     log.add_on_sealed(told.set)
     segment(tmp_path).unlink()
@@ -240,6 +240,8 @@ async def test_a_disk_that_hangs_seals_and_what_it_says_later_is_not_believed(
     open_log: OpenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = open_log(stalled_after_s=0.02)
+    problems: list[object] = []
+    log.loop.set_exception_handler(lambda _, context: problems.append(context))
     gate = threading.Event()
     real = os.fdatasync
 
@@ -260,6 +262,7 @@ async def test_a_disk_that_hangs_seals_and_what_it_says_later_is_not_believed(
     await asyncio.to_thread(writer.join)
     await asyncio.sleep(0)
     assert ticket.failed
+    assert problems == []
     await assert_is_sealed_for_good(log, "stalled")
 
 
