@@ -1,0 +1,666 @@
+"""One client's connection: the edge where sockets, timers and waiting are.
+
+It moves bytes between the client, the session's conversation and a leased upstream, and brings
+what the conversation needs. What to say is decided in `login`, `requests` and `replies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import traceback
+from collections.abc import Coroutine, Generator
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, assert_never, cast
+
+import structlog
+
+from proxy.errors import ClientProtocolError, InvariantError, Reason, Refused, UpstreamProtocolError
+from proxy.session import errors
+from proxy.session.login import LoggedIn, Login, LoginFailed, greeting, initial_sql
+from proxy.session.outbox import Outbox
+from proxy.session.recorder import Recorder, error_of, log_unavailable, record_login
+from proxy.session.replies import Replies, UpstreamEnded
+from proxy.session.requests import Requests
+from proxy.session.settings import SessionSettings
+from proxy.session.state import Need, NeedEpoch, NeedPlan, NeedSettled, SessionState
+from proxy.upstream.connection import HIGH_WATER_BYTES, UpstreamConnection
+from proxy.wire import messages
+from proxy.wire.framing import FrontendReader
+from proxy.wire.startup import (
+    CancelRequest,
+    GssEncRequest,
+    SslRequest,
+    StartupMessage,
+    read_packet,
+)
+
+if TYPE_CHECKING:
+    from proxy.session.door import PostgresDoor
+
+_log = structlog.get_logger(__name__)
+
+# Who has not proved who they are may hold a connection for so long, and send so much.
+LOGIN_TIMEOUT_S: Final = 30.0
+LOGIN_MESSAGE_BYTES_MAX: Final = 8 * 1024
+# Parameters of one Bind. Larger ones are refused, as they must be held whole.
+BIND_BYTES_MAX: Final = 64 * 1024 * 1024
+# Describe, Close, Execute: two names. Parse: a name and 65,535 types beside its text.
+SMALL_MESSAGE_BYTES_MAX: Final = 64 * 1024
+_PARSE_EXTRA_BYTES: Final = 320 * 1024
+# A peer that vanished without a word is noticed after some two minutes.
+CLOSE_TIMEOUT_S: Final = 5.0
+
+
+class _Phase(Enum):
+    STARTUP = auto()
+    SECURING = auto()
+    LOGIN = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class ClientSession(asyncio.Protocol):
+    """A client from its first byte to its last."""
+
+    def __init__(self, door: PostgresDoor) -> None:
+        self._door = door
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._phase = _Phase.STARTUP
+        self._early = b""
+        self._has_asked_ssl = self._has_asked_gss = False
+        self._is_secure = False
+        self._login: Login | None = None
+        self._logged_in: LoggedIn | None = None
+        self._reader = FrontendReader({}, LOGIN_MESSAGE_BYTES_MAX)
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        # The session proper, once it is open.
+        self._state: SessionState | None = None
+        self._requests: Requests | None = None
+        self._replies: Replies | None = None
+        self._outbox = Outbox(self._write, self._released, self._record_failed)
+        self._upstream: UpstreamConnection | None = None
+        self._step: Generator[Need, None, None] | None = None
+        self._first: tuple[int, bytes] | None = None  # waits for the lease
+        self._awaits_settled = False
+        self._is_client_full = False
+        self._is_upstream_full = False
+        self._is_leaving = False  # Terminate was read
+        self._ending: bytes | None = None  # to be said once the statement is over
+        self.number = 0
+        self.secret = b""
+        self.active_at = self._loop.time()
+
+    # --- as the loop calls it ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        if self._timer is None:
+            self._timer = self._loop.call_later(LOGIN_TIMEOUT_S, self._login_timed_out)
+            self._door.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.active_at = self._loop.time()
+        try:
+            match self._phase:
+                case _Phase.STARTUP:
+                    self._early += data
+                    self._start_up()
+                case _Phase.LOGIN:
+                    self._reader.feed(data)
+                    self._log_in()
+                case _Phase.OPEN:
+                    self._reader.feed(data)
+                    self._pump()
+                case _Phase.SECURING:
+                    # Sent in clear before our answer: not to be believed (CVE-2021-23214).
+                    self._abort()
+                case _Phase.CLOSED:
+                    pass
+        except ClientProtocolError as error:
+            self._end(errors.protocol_violation(str(error)))
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, no other
+            self._fault(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def pause_writing(self) -> None:
+        self._is_client_full = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        self._is_client_full = False
+        self._regulate()
+
+    # --- start-up ---
+
+    def _start_up(self) -> None:
+        while self._phase is _Phase.STARTUP:
+            found = read_packet(self._early)
+            if found is None:
+                return
+            packet, length = found
+            rest = self._early[length:]
+            self._early = b""
+            match packet:
+                case SslRequest():
+                    self._answer_ssl(rest)
+                case GssEncRequest():
+                    if self._has_asked_gss or rest:
+                        raise ClientProtocolError("unexpected bytes behind an encryption request")
+                    self._has_asked_gss = True
+                    self._write(b"N")
+                case CancelRequest(number, secret):
+                    self._door.cancel(number, secret)
+                    self._close()
+                case StartupMessage():
+                    self._reader.feed(rest)
+                    self._greet(packet)
+                case _:
+                    assert_never(packet)
+
+    def _answer_ssl(self, rest: bytes) -> None:
+        # Bytes behind the request were not encrypted, and nobody may take them for what was.
+        if self._has_asked_ssl or rest:
+            raise ClientProtocolError("unexpected bytes behind an encryption request")
+        self._has_asked_ssl = True
+        context = self._door.ssl_context
+        if context is None:
+            self._write(b"N")
+            return
+        self._phase = _Phase.SECURING
+        self._write(b"S")
+        self._run(self._secure(context))
+
+    async def _secure(self, context: ssl.SSLContext) -> None:
+        if self._transport is None:
+            return
+        try:
+            secured = await self._loop.start_tls(
+                self._transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=LOGIN_TIMEOUT_S,
+            )
+        except (OSError, TimeoutError):
+            secured = None
+        if secured is None:
+            self._abort()
+            self._leave()
+            return
+        secured.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._transport = secured
+        self._is_secure = True
+        if self._phase is _Phase.SECURING:
+            self._phase = _Phase.STARTUP
+
+    # --- login ---
+
+    def _greet(self, packet: StartupMessage) -> None:
+        if self._door.refuses_new():
+            self._end(self._door.refusal_of_new())
+            return
+        door = self._door
+        try:
+            if door.requires_tls and not self._is_secure:
+                raise LoginFailed(
+                    Refused(Reason.ROLE_NOT_ALLOWED, "TLS is required here", sqlstate="28000"), None
+                )
+            if "replication" in packet.parameters:
+                raise LoginFailed(
+                    Refused(Reason.SETTING_NOT_ALLOWED, "replication is not offered here"), None
+                )
+            self._login = Login(
+                packet,
+                credentials=door.services.credentials,
+                check_setting=door.services.check_setting,
+                database=door.database,
+                binding=door.certificate_hash if self._is_secure else None,
+            )
+        except LoginFailed as failed:
+            self._login_failed(failed)
+            return
+        self._phase = _Phase.LOGIN
+        self._write(self._login.first())
+        self._log_in()
+
+    def _log_in(self) -> None:
+        while self._phase is _Phase.LOGIN and self._login is not None:
+            found = self._reader.next()
+            if found is None:
+                return
+            kind, message = found
+            if kind != messages.PASSWORD or not message:
+                raise ClientProtocolError("expected a SASL response")
+            try:
+                answer, logged_in = self._login.answer(message)
+            except LoginFailed as failed:
+                self._login_failed(failed)
+                return
+            if logged_in is None:
+                self._write(answer)
+            else:
+                self._open(answer, logged_in)
+
+    def _login_failed(self, failed: LoginFailed) -> None:
+        record_login(
+            self._door.services.access_log,
+            client=self._address,
+            login=failed.login,
+            application_name="",
+            reason=failed.refused.reason,
+        )
+        self._end(error_of(failed.refused, access_id=None, severity="FATAL"))
+
+    def _login_timed_out(self) -> None:
+        if self._phase is not _Phase.OPEN:
+            self._abort()
+            self._leave()
+
+    def _open(self, proof: bytes, logged_in: LoggedIn) -> None:
+        """The client is who it says: tell it the session's parameters, and listen."""
+        door, services = self._door, self._door.services
+        ticket = record_login(
+            services.access_log,
+            client=self._address,
+            login=logged_in.login,
+            application_name=logged_in.application_name,
+            reason=None,
+        )
+        if ticket is None:
+            self._end(error_of(log_unavailable(), access_id=None, severity="FATAL"))
+            return
+        clock = self._loop.time
+        recorder = Recorder(
+            services.access_log,
+            logged_in.login,
+            client=self._address,
+            application_name=logged_in.application_name,
+            policy_revision=services.policy_revision,
+            clock=clock,
+            purpose_from=logged_in.purpose_from,
+        )
+        state = SessionState(
+            tool=logged_in.login.name,
+            settings=SessionSettings(logged_in.context),
+            recorder=recorder,
+            outbox=self._outbox,
+            clock=clock,
+            snapshot_s=services.limits.snapshot_s,
+        )
+        state.told = greeting(logged_in, door.pool.parameters)
+        self._logged_in, self._state, self._replies = logged_in, state, Replies(state)
+        self._requests = Requests(
+            state,
+            services.planner,
+            purposes=logged_in.login.purposes,
+            ahead=self._reader.ahead,
+            initial_sql=lambda setting: initial_sql(logged_in, setting),
+        )
+        self._reader.relimit(_limits(services.limits.statement_bytes), SMALL_MESSAGE_BYTES_MAX)
+        self._phase = _Phase.OPEN
+        if self._timer is not None:
+            self._timer.cancel()
+        door.logged_in(self, logged_in.login.name, is_long_key=logged_in.minor >= 2)
+        greeted = [proof, messages.AUTHENTICATION_OK]
+        greeted += [messages.parameter_status(name, value) for name, value in state.told.items()]
+        greeted += [messages.backend_key(self.number, self.secret), messages.ready(messages.IDLE)]
+        self._write(b"".join(greeted))
+        self._pump()
+
+    # --- the conversation ---
+
+    def _pump(self) -> None:
+        """Go on with the client's messages until one must wait, or there is none."""
+        state, requests = self._state, self._requests
+        if state is None or requests is None:
+            return
+        while self._phase is _Phase.OPEN and self._task is None and not self._is_upstream_full:
+            if self._step is None:
+                if self._is_leaving or self._is_ready_to_end():
+                    break
+                found, self._first = self._first or self._reader.next(), None
+                if found is None:
+                    break
+                kind, message = found
+                if kind == messages.TERMINATE:
+                    self._is_leaving = True
+                    break
+                if self._upstream is None:
+                    self._first = found
+                    self._wait(self._lease())
+                    break
+                if not message and kind not in _MAY_BE_TOO_LARGE:
+                    raise ClientProtocolError("message is too large")
+                self._step = requests.receive(kind, message)
+            if self._step is not None and not self._advance(state):
+                break
+        self._flush_upstream()
+        self._outbox.flush()
+        self._check_end()
+        self._regulate()
+
+    def _advance(self, state: SessionState) -> bool:
+        """Take the message in hand as far as it goes; False: it waits for something."""
+        step = self._step
+        if step is None:
+            return True
+        if self._awaits_settled:
+            if not state.is_settled:
+                return False
+            self._awaits_settled = False
+        for need in step:
+            if not self._satisfy(need, state):
+                return False
+        self._step = None
+        return True
+
+    def _satisfy(self, need: Need, state: SessionState) -> bool:
+        match need:
+            case NeedSettled():
+                self._awaits_settled = not state.is_settled
+                return state.is_settled
+            case NeedPlan():
+                plans = self._door.services.planner.plan_now(need.text, need.context)
+                if plans is not None:
+                    need.answer = plans
+                    return True
+                self._wait(self._plan(need))
+            case NeedEpoch():
+                self._wait(self._read_epoch(need))
+            case _:
+                assert_never(need)
+        return False
+
+    async def _plan(self, need: NeedPlan) -> None:
+        need.answer = await self._door.services.planner.plan(need.text, need.context)
+
+    async def _read_epoch(self, need: NeedEpoch) -> None:
+        try:
+            need.answer = await self._door.services.epoch.read()
+        except Refused as refused:
+            need.refused = refused
+
+    async def _lease(self) -> None:
+        try:
+            upstream = await self._door.pool.acquire()
+        except Refused as refused:
+            self._end(error_of(refused, access_id=None, severity="FATAL"))
+            return
+        if self._phase is not _Phase.OPEN or self._requests is None or self._replies is None:
+            self._door.pool.release(upstream, is_clean=True)
+            return
+        upstream.attach(self)
+        self._upstream = upstream
+        self._replies.tell_later(upstream.parameters)
+        self._requests.set_up()
+
+    def _wait(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Bring what is needed, then go on. Until then no message of this client is read."""
+        task = self._task = self._run(coroutine)
+        # What was forwarded so far runs meanwhile.
+        self._flush_upstream()
+        task.add_done_callback(self._brought)
+
+    def _brought(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled() or task.exception() is not None:
+            return  # _run sees to it
+        try:
+            self._pump()
+        except ClientProtocolError as error:
+            self._end(errors.protocol_violation(str(error)))
+        except Exception as error:  # noqa: BLE001 - see data_received
+            self._fault(error)
+
+    def _run(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ran)
+        return task
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault(error)
+
+    # --- the upstream's side ---
+
+    def upstream_received(self, data: bytes) -> None:
+        state, replies = self._state, self._replies
+        if state is None or replies is None or self._phase is not _Phase.OPEN:
+            return
+        try:
+            replies.receive(data)
+            if self._step is not None and self._awaits_settled and state.is_settled:
+                self._pump()
+            else:
+                self._outbox.flush()
+                self._check_end()
+                self._regulate()
+        except UpstreamEnded as ended:
+            self._end(ended.error)
+        except UpstreamProtocolError as error:
+            _log.error("upstream broke the protocol", problem=str(error))
+            self._end(errors.internal())
+        except ClientProtocolError as error:
+            self._end(errors.protocol_violation(str(error)))
+        except Exception as error:  # noqa: BLE001 - see data_received
+            self._fault(error)
+
+    def upstream_lost(self) -> None:
+        self._end(errors.upstream_lost())
+
+    def upstream_paused(self) -> None:
+        self._is_upstream_full = True
+        self._regulate()
+
+    def upstream_resumed(self) -> None:
+        self._is_upstream_full = False
+        self._brought_room()
+
+    def _brought_room(self) -> None:
+        try:
+            self._pump()
+        except ClientProtocolError as error:
+            self._end(errors.protocol_violation(str(error)))
+        except Exception as error:  # noqa: BLE001 - see data_received
+            self._fault(error)
+
+    # --- bytes ---
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _flush_upstream(self) -> None:
+        state = self._state
+        if state is not None and state.to_upstream and self._upstream is not None:
+            pending = state.to_upstream
+            state.to_upstream = []
+            self._upstream.write(pending[0] if len(pending) == 1 else b"".join(pending))
+
+    def _released(self) -> None:
+        if self._phase is _Phase.OPEN:
+            self._check_end()
+            self._regulate()
+
+    def _record_failed(self) -> None:
+        """A record is lost: what waits behind it must never leave."""
+        self._end(error_of(log_unavailable(), access_id=None, severity="FATAL"))
+
+    def _regulate(self) -> None:
+        """Read from neither side what the other can not take: bounded memory, both ways."""
+        if self._upstream is not None:
+            if self._is_client_full or self._outbox.held > HIGH_WATER_BYTES:
+                self._upstream.pause_reading()
+            else:
+                self._upstream.resume_reading()
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._phase is not _Phase.OPEN:
+            return
+        is_busy = self._step is not None or self._task is not None or self._is_upstream_full
+        if is_busy and self._reader.buffered > HIGH_WATER_BYTES:
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not transport.is_reading():
+            transport.resume_reading()
+
+    # --- cancelling, timeouts, the end ---
+
+    def cancel_statement(self) -> None:
+        """The client asks to cancel what runs; nothing happens where nothing does."""
+        state, upstream = self._state, self._upstream
+        if state is None or upstream is None or not state.queue:
+            return
+        if not state.queue[0].is_swallowed:
+            upstream.cancel()
+
+    @property
+    def is_busy(self) -> bool:
+        state = self._state
+        return (
+            self._step is not None
+            or self._task is not None
+            or (state is not None and (bool(state.queue) or self._outbox.held > 0))
+        )
+
+    def end_when_idle(self, error: bytes) -> None:
+        """Say `error` and close, as soon as no statement of the client is under way."""
+        if self._phase is not _Phase.OPEN:
+            self._end(error)
+            return
+        self._ending = error
+        self._check_end()
+
+    def end_now(self, error: bytes) -> None:
+        self._end(error)
+
+    def _is_ready_to_end(self) -> bool:
+        return self._ending is not None and not self.is_busy
+
+    def _check_end(self) -> None:
+        if self._phase is not _Phase.OPEN or self._state is None or self.is_busy:
+            if self._is_leaving and self._state is not None and self._state.is_segment_open:
+                self._close()  # its answers would come with a Sync that will not come
+            return
+        if self._ending is not None:
+            self._end(self._ending)
+        elif self._is_leaving:
+            self._close()
+
+    def _fault(self, error: BaseException) -> None:
+        _log.error(
+            "session ended by a fault of ours",
+            error=type(error).__name__,
+            problem=str(error) if isinstance(error, InvariantError) else "",
+            where=_where(error),
+        )
+        self._end(errors.internal())
+
+    def _end(self, error: bytes) -> None:
+        """Tell the client, if that can still be understood, and close."""
+        if self._phase is _Phase.CLOSED:
+            return
+        is_understood = True
+        if self._outbox.held:
+            # A barrier always stands between messages; nothing behind it may leave.
+            self._outbox.flush()
+        if not self._outbox.held and self._replies is not None:
+            is_understood = self._replies.is_between_messages
+        self._outbox.drop()
+        if is_understood:
+            self._write(error)
+        self._close()
+
+    def _close(self) -> None:
+        transport = self._transport
+        self._leave()
+        if transport is not None and not transport.is_closing():
+            transport.close()
+            # A client that does not take its last bytes must not keep us.
+            self._loop.call_later(CLOSE_TIMEOUT_S, transport.abort)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _leave(self) -> None:
+        """Give back all that the session holds. Happens once."""
+        if self._phase is _Phase.CLOSED:
+            return
+        self._phase = _Phase.CLOSED
+        if self._timer is not None:
+            self._timer.cancel()
+        is_at_rest = not self.is_busy
+        for task in self._tasks:
+            task.cancel()
+        if self._step is not None:
+            self._step.close()
+            self._step = None
+        self._outbox.drop()
+        self._leave_upstream(is_at_rest=is_at_rest)
+        self._door.closed(self)
+
+    def _leave_upstream(self, *, is_at_rest: bool) -> None:
+        state, upstream = self._state, self._upstream
+        self._upstream = None
+        if state is None:
+            return
+        for expectation in state.queue:
+            for run in expectation.runs:
+                state.recorder.conclude(run, "client_gone")
+        for portal in state.portals.values():
+            if portal.run is not None:
+                state.recorder.conclude(portal.run, "complete")
+        if upstream is None:
+            return
+        if state.is_idle and is_at_rest:
+            self._door.pool.release(upstream, is_clean=True)
+            return
+        upstream.detach()
+        if state.queue and not upstream.is_lost:
+            # PostgreSQL notices only when it next writes; a statement may run for minutes.
+            self._door.give_up(upstream)
+        else:
+            self._door.pool.release(upstream, is_clean=False)
+
+    @property
+    def _address(self) -> str:
+        peer = None
+        if self._transport is not None:
+            with contextlib.suppress(OSError):
+                peer = self._transport.get_extra_info("peername")
+        return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and len(peer) >= 2 else "local"
+
+
+def _where(error: BaseException) -> str:
+    """Where it was raised, without the values that a traceback would show."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+
+
+_MAY_BE_TOO_LARGE: Final = frozenset(
+    {messages.QUERY, messages.PARSE, messages.BIND, messages.FUNCTION_CALL}
+    | {messages.COPY_DATA, messages.COPY_DONE, messages.COPY_FAIL}
+)
+
+
+def _limits(statement_bytes: int) -> dict[int, int]:
+    return {
+        messages.QUERY: statement_bytes + 1,
+        messages.PARSE: statement_bytes + _PARSE_EXTRA_BYTES,
+        messages.BIND: BIND_BYTES_MAX,
+        # Refused, and ignored: not worth keeping.
+        messages.FUNCTION_CALL: 0,
+        messages.COPY_DATA: 0,
+        messages.COPY_FAIL: 0,
+    }

@@ -1,0 +1,72 @@
+"""Bytes on their way to the client, with barriers in between.
+
+A barrier is an access record that is not durable yet: what was put behind it stays until it is (G4:
+no row without a record). No I/O: the edge gives a function that takes bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from proxy.session.services import Ticket
+
+
+class Outbox:
+    """Order is kept: bytes before a barrier go at once, bytes behind it wait."""
+
+    __slots__ = ("_items", "_on_failed", "_on_released", "_write", "held")
+
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        on_released: Callable[[], None],
+        on_failed: Callable[[], None],
+    ) -> None:
+        self._write = write
+        self._on_released = on_released
+        self._on_failed = on_failed
+        self._items: deque[bytes | Ticket] = deque()
+        self.held = 0
+        """Bytes that wait."""
+
+    def put(self, data: bytes) -> None:
+        self._items.append(data)
+        self.held += len(data)
+
+    def barrier(self, ticket: Ticket) -> None:
+        """From here on, nothing leaves before `ticket` is durable."""
+        if ticket.is_durable:
+            return
+        self._items.append(ticket)
+        ticket.add_done_callback(self._settled)
+
+    def _settled(self, ticket: Ticket) -> None:
+        if ticket.failed:
+            # Its record will never be: what stands behind must never leave.
+            if ticket in self._items:
+                self._on_failed()
+            return
+        self.flush()
+        self._on_released()
+
+    def flush(self) -> None:
+        """Hand on all that no barrier holds back."""
+        items = self._items
+        ready: list[bytes] = []
+        while items:
+            head = items[0]
+            if isinstance(head, bytes):
+                ready.append(head)
+            elif not head.is_durable:
+                break
+            items.popleft()
+        if ready:
+            data = ready[0] if len(ready) == 1 else b"".join(ready)
+            self.held -= len(data)
+            self._write(data)
+
+    def drop(self) -> None:
+        """Forget everything that waits."""
+        self._items.clear()
+        self.held = 0

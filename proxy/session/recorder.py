@@ -1,0 +1,171 @@
+"""Access records of one session: what is written when, and what becomes a refusal instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from proxy.access_log.record import (
+    Asker,
+    PurposeFrom,
+    State,
+    intent_fields,
+    login_fields,
+    new_id,
+    outcome_fields,
+    refused_fields,
+)
+from proxy.access_log.segments import LogSealed
+from proxy.errors import Reason, Refused
+from proxy.rewrite.plan import Plan
+from proxy.session.expectations import Poison, Run
+from proxy.session.services import AccessLog, Ticket, ToolLogin
+from proxy.wire import messages
+
+
+def log_unavailable() -> Refused:
+    return Refused(
+        Reason.ACCESS_LOG_UNAVAILABLE,
+        "the access log can not be written",
+        hint="The operator of the proxy must see to its access log.",
+    )
+
+
+def error_of(refused: Refused, *, access_id: str | None, severity: str = "ERROR") -> bytes:
+    """The ErrorResponse of a refusal; `access_id` names its record."""
+    detail = f"reason: {refused.reason.value}"
+    return messages.refusal(
+        severity,
+        refused.sqlstate,
+        refused.message,
+        detail=f"{detail}; access: {access_id}" if access_id else detail,
+        hint=refused.hint,
+    )
+
+
+class Recorder:
+    """Writes the records of one logged-in session."""
+
+    def __init__(
+        self,
+        log: AccessLog,
+        login: ToolLogin,
+        *,
+        client: str,
+        application_name: str,
+        policy_revision: Callable[[], str],
+        clock: Callable[[], float],
+        purpose_from: PurposeFrom = "default",
+    ) -> None:
+        self._log = log
+        self._login = login
+        self._client = client
+        self._application_name = application_name
+        self._policy_revision = policy_revision
+        self._clock = clock
+        self._asker: Asker | None = None
+        self._purpose_from = self._initial_from = purpose_from
+
+    def asker(self, purpose: str | None) -> Asker:
+        """Who asks. Made once, and again when purpose or policy have changed."""
+        asker = self._asker
+        policy = self._policy_revision()
+        if asker is None or asker.purpose != purpose or asker.policy != policy:
+            asker = self._asker = Asker(
+                tool=self._login.name,
+                credential=self._login.credential,
+                via="postgres",
+                client=self._client,
+                application_name=self._application_name,
+                purpose=purpose,
+                purpose_from=None if purpose is None else self._purpose_from,
+                policy=policy,
+            )
+        return asker
+
+    def chose_purpose(self, *, is_set: bool) -> None:
+        """The purpose now in force was SET, or is again the one that the session began with."""
+        self._purpose_from = "set" if is_set else self._initial_from
+        self._asker = None
+
+    def intend(self, run: Run, purpose: str | None, source: Plan | None) -> Poison | None:
+        """Record that `run` is about to start; a poison where that can not be recorded."""
+        plan = run.plan
+        if plan is None or not (source or plan).tables:
+            return None
+        run.id = new_id()
+        try:
+            run.ticket = self._log.append(
+                "access.intent", intent_fields(self.asker(purpose), plan, access_id=run.id, source=source)
+            )
+        except LogSealed:
+            return Poison(error_of(log_unavailable(), access_id=None), None)
+        return None
+
+    def conclude(self, run: Run, state: State, sqlstate: str | None = None) -> None:
+        """Record how `run` ended, once."""
+        if run.is_over:
+            return
+        run.is_over = True
+        if run.ticket is None:
+            return
+        now = self._clock()
+        fields = outcome_fields(
+            access_id=run.id,
+            state=state,
+            rows=run.rows,
+            bytes_sent=run.bytes,
+            plan_us=_microseconds(run.forwarded_at - run.received_at),
+            upstream_us=_microseconds(now - run.forwarded_at),
+            total_us=_microseconds(now - run.received_at),
+            sqlstate=sqlstate,
+        )
+        try:
+            self._log.append("access.outcome", fields)
+        except LogSealed:
+            return  # "released, end unknown" is what a missing outcome says
+
+    def refuse(
+        self,
+        refused: Refused,
+        purpose: str | None,
+        plan: Plan | None = None,
+        source: Plan | None = None,
+    ) -> Poison:
+        """Record a refusal; what takes the statement's place."""
+        access_id = new_id()
+        fields = refused_fields(
+            self.asker(purpose), refused, access_id=access_id, plan=plan, source=source
+        )
+        try:
+            ticket = self._log.append("access.refused", fields)
+        except LogSealed:
+            return Poison(error_of(log_unavailable(), access_id=None), None)
+        return Poison(error_of(refused, access_id=access_id), ticket)
+
+
+def record_login(
+    log: AccessLog,
+    *,
+    client: str,
+    login: ToolLogin | None,
+    application_name: str,
+    reason: Reason | None,
+) -> Ticket | None:
+    """Record a login, or why there was none. None where the log takes nothing."""
+    fields = login_fields(
+        access_id=new_id(),
+        via="postgres",
+        client=client,
+        tool=None if login is None else login.name,
+        credential=None if login is None else login.credential,
+        application_name=application_name,
+        reason=reason,
+    )
+    try:
+        return log.append("login.ok" if reason is None else "login.failed", fields)
+    except LogSealed:
+        return None
+
+
+def _microseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1_000_000))

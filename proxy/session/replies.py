@@ -1,0 +1,322 @@
+"""What the upstream answers: relayed as it is, exchanged, cleaned or swallowed.
+
+Every reply belongs to the expectation at the head of the queue; one that can not be its answer
+ends the session, before anything of it is relayed. Rows are relayed as they came. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from proxy.access_log.record import State
+from proxy.errors import InvariantError, UpstreamProtocolError
+from proxy.session.errors import clean_error
+from proxy.session.expectations import LEGAL, POISON_SQLSTATE, Expectation, Poison, Reply, Run
+from proxy.session.state import SessionState
+from proxy.wire import messages as m
+from proxy.wire.framing import BackendReader
+
+# Never relayed: what they say of the upstream is not so for the client.
+_OURS_TO_SAY = frozenset({"is_superuser", "session_authorization"})
+
+
+class UpstreamEnded(Exception):  # noqa: N818 - an event, not a fault of ours
+    """The upstream said FATAL: `error` is what the client is told of it."""
+
+    def __init__(self, error: bytes) -> None:
+        super().__init__("the upstream ended the session")
+        self.error = error
+
+
+class Replies:
+    """The backend half of a session's conversation."""
+
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
+        self._reader = BackendReader()
+        self._untold: dict[str, str] = {}
+
+    def tell_later(self, parameters: Mapping[str, str]) -> None:
+        """The client hears of these, where they are new to it, once our own setting up is done."""
+        self._untold.update(parameters)
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether a message of ours may be put behind what has been relayed."""
+        return self._reader.is_between_messages
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes of the upstream; what goes to the client is in the outbox afterwards.
+
+        Raises UpstreamProtocolError, UpstreamEnded or InvariantError: the session ends.
+        """
+        reader = self._reader
+        reader.feed(data)
+        while (found := reader.next()) is not None:
+            kind, part, rows = found
+            if kind in (m.DATA_ROW, m.COPY_DATA):
+                self._rows(kind, part, rows)
+            else:
+                self._message(kind, part)
+
+    def _rows(self, kind: int, part: bytes, rows: int) -> None:
+        state = self._state
+        head = self._head(kind)
+        run = head.runs[0] if head.runs else None
+        if run is None or run.poison is not None:
+            raise UpstreamProtocolError("rows that nobody asked for")
+        if run.is_swallowed:
+            return
+        self._gate(run)
+        run.rows += rows
+        run.bytes += len(part)
+        state.outbox.put(part)
+
+    def _message(self, kind: int, part: bytes) -> None:
+        match kind:
+            case m.ERROR:
+                self._error(part)
+            case m.NOTICE:
+                self._notice(part)
+            case m.PARAMETER_STATUS:
+                self._parameter(part)
+            case m.NOTIFICATION:
+                pass  # LISTEN is refused: there is nothing to be notified of
+            case _:
+                self._reply(self._head(kind), kind, part)
+
+    def _head(self, kind: int) -> Expectation:
+        queue = self._state.queue
+        if not queue or kind not in LEGAL[queue[0].reply]:
+            raise UpstreamProtocolError("a reply that nobody expected")
+        return queue[0]
+
+    def _reply(self, head: Expectation, kind: int, part: bytes) -> None:
+        if head.poison is not None:
+            raise InvariantError("a poison did not fail")
+        match head.reply:
+            case Reply.QUERY | Reply.EXECUTE:
+                self._result(head, kind, part)
+                return
+            case Reply.SYNC:
+                self._ready(head, part)
+                return
+            case Reply.DESCRIBE_STATEMENT if kind == m.PARAMETER_DESCRIPTION:
+                if head.on_types is not None:
+                    head.on_types(m.read_parameter_types(part))
+                self._relay(head, part)
+                return
+            case Reply.PARSE if head.statement is not None:
+                self._state.statements.confirm(head.name, head.statement)
+            case Reply.BIND if head.bound is not None:
+                self._state.portals.confirm(head.name, head.bound)
+            case Reply.CLOSE:
+                self._closed(head)
+            case _:
+                pass
+        self._relay(head, part)
+        self._pop()
+
+    def _closed(self, head: Expectation) -> None:
+        state = self._state
+        if head.statement is not None:
+            state.statements.confirm(head.name, head.statement)
+        if head.bound is not None:
+            state.portals.confirm(head.name, head.bound)
+        if head.portal is not None and head.portal.run is not None:
+            state.recorder.conclude(head.portal.run, "complete")
+
+    def _relay(self, head: Expectation, part: bytes) -> None:
+        if not head.is_swallowed:
+            self._state.outbox.put(part)
+
+    def _pop(self) -> None:
+        state = self._state
+        state.queue.popleft()
+        if not state.queue:
+            state.holds = False
+
+    # --- results ---
+
+    def _result(self, head: Expectation, kind: int, part: bytes) -> None:
+        state = self._state
+        if kind == m.READY:
+            if head.runs:
+                raise UpstreamProtocolError("a statement was not answered")
+            self._ready(head, part)
+            return
+        if not head.runs or head.runs[0].poison is not None:
+            raise InvariantError("a result that nobody asked for, or a poison that did not fail")
+        run = head.runs[0]
+        if not run.is_swallowed:
+            self._gate(run)
+        if kind == m.COMMAND_COMPLETE:
+            part = self._completed(run, part)
+        if not run.is_swallowed:
+            state.outbox.put(part)
+        if kind in (m.COMMAND_COMPLETE, m.EMPTY_QUERY):
+            state.recorder.conclude(run, "complete")
+        if kind in (m.COMMAND_COMPLETE, m.EMPTY_QUERY, m.PORTAL_SUSPENDED):
+            head.runs.popleft()
+            if head.reply is Reply.EXECUTE:
+                self._pop()
+
+    def _completed(self, run: Run, part: bytes) -> bytes:
+        if run.effect is not None:
+            run.effect(m.read_tag(part))
+        if run.plan is not None and run.plan.tag is not None:
+            return m.command_complete(run.plan.tag)
+        return part
+
+    def _gate(self, run: Run) -> None:
+        """G4: nothing of a result leaves before its record is durable."""
+        if not run.is_gated:
+            run.is_gated = True
+            if run.ticket is not None:
+                self._state.outbox.barrier(run.ticket)
+
+    def _ready(self, head: Expectation, part: bytes) -> None:
+        state = self._state
+        if len(part) != 6:
+            raise UpstreamProtocolError("malformed ReadyForQuery message")
+        state.status = part[5]
+        state.is_in_block = state.status != m.IDLE
+        if state.status == m.IDLE:
+            if state.has_failed:
+                state.settings.rollback()
+            else:
+                state.settings.commit()
+            state.has_failed = False
+            state.snapshot.end(head.segment)
+            self._end_portals(head.segment)
+        if self._untold:
+            self._tell()
+        self._relay(head, part)
+        self._pop()
+
+    def _end_portals(self, segment: int) -> None:
+        """Portals live no longer than their transaction; cursors WITH HOLD do."""
+        state = self._state
+        for portal in state.portals.remove_until(segment, lambda portal: portal.is_hold):
+            if portal.run is not None:
+                state.recorder.conclude(portal.run, "complete")
+
+    # --- errors and asynchronous messages ---
+
+    def _error(self, part: bytes) -> None:
+        state = self._state
+        fields = m.read_fields(part)
+        head = state.queue[0] if state.queue else None
+        sqlstate = fields.get("C", "XX000")
+        if fields.get("V", fields.get("S")) not in ("ERROR",):
+            error = clean_error(m.ERROR, fields, self._reads(head))
+            if head is not None and head.runs:
+                self._gate(head.runs[0])
+            raise UpstreamEnded(error)
+        if head is None:
+            raise UpstreamProtocolError("an error that belongs to nothing")
+        run = head.runs[0] if head.runs else None
+        if head.is_vital or (run is not None and run.is_swallowed):
+            raise UpstreamProtocolError(f"the session's own settings failed: {sqlstate}")
+        state.has_failed = True
+        poison = head.poison if run is None else run.poison
+        if not head.is_silent:
+            self._fail(head, run, poison, fields)
+        self._drop_rest(head, sqlstate)
+
+    def _fail(
+        self, head: Expectation, run: Run | None, poison: Poison | None, fields: dict[str, str]
+    ) -> None:
+        state = self._state
+        if poison is not None and fields.get("C") == POISON_SQLSTATE:
+            if poison.ticket is not None:
+                state.outbox.barrier(poison.ticket)
+            state.outbox.put(poison.error)
+            return
+        if run is not None:
+            self._gate(run)
+        elif head.reply is Reply.BIND and head.portal is not None and head.portal.plan.tables:
+            # Planned with the parameters' values, and failed: what it says counts as a result.
+            self._record_failed_bind(head, fields.get("C", "XX000"))
+        state.outbox.put(clean_error(m.ERROR, fields, self._reads(head)))
+
+    def _record_failed_bind(self, head: Expectation, sqlstate: str) -> None:
+        state = self._state
+        now = state.clock()
+        run = Run(head.portal.plan if head.portal else None, received_at=now, forwarded_at=now)
+        if state.recorder.intend(run, state.purpose, None) is not None:
+            raise UpstreamProtocolError("the access log can not be written")
+        self._gate(run)
+        state.recorder.conclude(run, "error", sqlstate)
+
+    def _drop_rest(self, head: Expectation, sqlstate: str) -> None:
+        """What the upstream will not answer any more after this error."""
+        state = self._state
+        if head.reply in (Reply.QUERY, Reply.SYNC):
+            self._conclude(head, sqlstate)
+            head.runs.clear()
+            return
+        dropped: list[Expectation] = []
+        while state.queue and state.queue[0].reply is not Reply.SYNC:
+            dropped.append(state.queue.popleft())
+        # The newest first, so that each finds what it replaced.
+        for expectation in reversed(dropped):
+            self._conclude(expectation, sqlstate)
+            self._take_back(expectation, is_failed=expectation is head)
+        if not state.queue:
+            state.is_skipping = True
+            state.holds = False
+
+    def _conclude(self, expectation: Expectation, sqlstate: str) -> None:
+        for run in expectation.runs:
+            ended: State = "cancelled" if sqlstate == "57014" else "error"
+            self._state.recorder.conclude(run, ended, sqlstate)
+
+    def _take_back(self, expectation: Expectation, *, is_failed: bool) -> None:
+        state = self._state
+        if expectation.statement is not None:
+            state.statements.take_back(
+                expectation.name,
+                expectation.statement,
+                is_gone=is_failed and expectation.is_gone_on_failure,
+            )
+        if expectation.bound is not None:
+            state.portals.take_back(expectation.name, expectation.bound)
+
+    def _notice(self, part: bytes) -> None:
+        state = self._state
+        head = state.queue[0] if state.queue else None
+        if head is not None and head.is_swallowed:
+            return
+        if head is not None and head.runs:
+            if head.runs[0].is_swallowed:
+                return
+            self._gate(head.runs[0])
+        state.outbox.put(clean_error(m.NOTICE, m.read_fields(part), self._reads(head)))
+
+    def _reads(self, head: Expectation | None) -> bool:
+        """Whether an error or notice may speak of what a statement read."""
+        if head is None:
+            return False
+        if head.portal is not None:
+            return bool(head.portal.plan.tables) or any(run.id for run in head.runs)
+        if head.statement is not None and head.statement.value is not None:
+            return bool(head.statement.value.runs.tables)
+        return any(run.plan is None or bool(run.id) for run in head.runs) or head.poison is not None
+
+    def _parameter(self, part: bytes) -> None:
+        state = self._state
+        name, value = m.read_parameter_status(part)
+        head = state.queue[0] if state.queue else None
+        self._untold[name] = value
+        # On the way to the session's own values nothing is told but the end.
+        if head is None or not head.is_swallowed:
+            self._tell()
+
+    def _tell(self) -> None:
+        state = self._state
+        for name, value in self._untold.items():
+            if name not in _OURS_TO_SAY and state.told.get(name) != value:
+                state.told[name] = value
+                state.outbox.put(m.parameter_status(name, value))
+        self._untold.clear()

@@ -1,0 +1,128 @@
+"""What a session knows between messages, shared by what reads requests and what reads replies."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from proxy.errors import Refused
+from proxy.rewrite.plan import Plan, PlanContext
+from proxy.session.expectations import Expectation, Reply
+from proxy.session.names import Names
+from proxy.session.outbox import Outbox
+from proxy.session.portals import Portal, Prepared
+from proxy.session.recorder import Recorder
+from proxy.session.settings import Context, SessionSettings
+from proxy.session.snapshot import TransactionSnapshot
+from proxy.wire import messages
+
+
+@dataclass(slots=True)
+class NeedSettled:
+    """Every forwarded message has been answered."""
+
+
+@dataclass(slots=True)
+class NeedPlan:
+    text: str
+    context: PlanContext
+    answer: tuple[Plan | Refused, ...] = ()
+
+
+@dataclass(slots=True)
+class NeedEpoch:
+    """The consent epoch, read after this need arose."""
+
+    answer: int = -1
+    refused: Refused | None = None
+
+
+Need = NeedSettled | NeedPlan | NeedEpoch
+
+
+class SessionState:
+    def __init__(
+        self,
+        *,
+        tool: str,
+        settings: SessionSettings,
+        recorder: Recorder,
+        outbox: Outbox,
+        clock: Callable[[], float],
+        snapshot_s: float,
+    ) -> None:
+        self.tool = tool
+        self.settings = settings
+        self.recorder = recorder
+        self.outbox = outbox
+        self.clock = clock
+        self.snapshot = TransactionSnapshot(snapshot_s)
+        self.statements: Names[Prepared] = Names()
+        self.portals: Names[Portal] = Names()
+        self.queue: deque[Expectation] = deque()
+        self.to_upstream: list[bytes] = []
+        # Messages between two Syncs are one segment: if one fails, the rest of it is skipped.
+        self.segment = 0
+        self.is_segment_open = False  # a message of the segment was forwarded, its Sync was not
+        self.is_skipping = False  # the upstream skips until the Sync that the client has yet to send
+        self.holds = False  # what was forwarded changes what later messages mean
+        self.is_in_block = False
+        self.status = messages.IDLE
+        self.has_failed = False  # something failed since the last ReadyForQuery
+        self.told: dict[str, str] = {}  # ParameterStatus as the client knows it
+
+    @property
+    def purpose(self) -> str | None:
+        return self.settings.current.purpose
+
+    @property
+    def context(self) -> Context:
+        return self.settings.current
+
+    @property
+    def is_settled(self) -> bool:
+        return not self.queue
+
+    @property
+    def is_idle(self) -> bool:
+        """Settled, outside a transaction, with nothing half said."""
+        return (
+            not self.queue
+            and not self.is_segment_open
+            and not self.is_skipping
+            and self.status == messages.IDLE
+        )
+
+    def settle(self) -> Iterator[Need]:
+        """Go on when every forwarded message has been answered."""
+        if self.queue:
+            if self.is_segment_open:
+                # The upstream keeps its answers until Sync, Flush, or a full buffer.
+                self.to_upstream.append(messages.FLUSH_MESSAGE)
+            yield NeedSettled()
+
+    def settle_meaning(self) -> Iterator[Need]:
+        """Go on when it is certain what a statement would mean: purpose, path, and SQL's names."""
+        if self.queue and (self.holds or self.settings.is_dirty):
+            yield from self.settle()
+
+    def plan_context(self, types: tuple[int, ...] | None) -> PlanContext:
+        current = self.settings.current
+        return PlanContext(
+            tool=self.tool,
+            purpose=current.purpose,
+            search_path=current.search_path,
+            is_extended=types is not None,
+            parameter_types=types or (),
+        )
+
+    def forward(self, data: bytes, expectation: Expectation) -> None:
+        """Send a message upstream, and expect its answer."""
+        self.to_upstream.append(data)
+        self.queue.append(expectation)
+        if expectation.reply in (Reply.SYNC, Reply.QUERY):
+            self.segment += 1
+            self.is_segment_open = False
+        else:
+            self.is_segment_open = True

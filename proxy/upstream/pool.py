@@ -1,0 +1,252 @@
+"""Warm connections to the upstream, leased one at a time to whoever asks.
+
+A lease is for a whole session. What comes back clean is reset and used again, what does not is
+closed. Beyond the limit one waits in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from proxy.config import Database
+from proxy.errors import Reason, Refused, UpstreamProtocolError
+from proxy.upstream.connection import UpstreamConnection, UpstreamError, connect, exchange
+
+_log = structlog.get_logger(__name__)
+
+# Session defaults of every upstream connection: RESET and DISCARD come back to them. What the
+# readers took for granted when they read a statement must hold where it runs (design.md, "Resolve").
+PINNED_SETTINGS: Final[Mapping[str, str]] = {
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "row_security": "on",
+    "default_transaction_read_only": "on",
+    # A role's or database's own default could make every statement keep an old snapshot.
+    "default_transaction_isolation": "read committed",
+    "application_name": "consent-proxy",
+}
+
+# A new connection costs the upstream a process: these are kept for whoever comes next …
+WARM_CONNECTIONS: Final = 2
+# … and more than that only so long.
+IDLE_S: Final = 300.0
+# How often health and the warm ones are looked after; also the pause after a failed attempt.
+CARE_S: Final = 2.0
+RESET_TIMEOUT_S: Final = 10.0
+
+
+class Pool:
+    """Connections to one upstream, `connections` at most.
+
+    `statement_s` is the upstream's own limit for one statement, `wait_s` how long a lease may
+    wait.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        connections: int,
+        wait_s: float,
+        statement_s: float,
+    ) -> None:
+        self._database = database
+        self._connections_max = connections
+        self._wait_s = wait_s
+        self._settings = {
+            **PINNED_SETTINGS,
+            "statement_timeout": str(max(1, int(statement_s * 1000))),
+        }
+        self._idle: deque[tuple[float, UpstreamConnection]] = deque()
+        self._leased: set[UpstreamConnection] = set()
+        self._opening = 0
+        self._resetting: set[asyncio.Task[None]] = set()
+        self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self._care: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self.is_healthy = False
+        """Whether the last attempt to reach the upstream succeeded."""
+        self.parameters: dict[str, str] = {}
+        """What the upstream reports of itself (ParameterStatus), as last seen."""
+
+    @property
+    def leased(self) -> int:
+        return len(self._leased)
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiters)
+
+    async def start(self) -> None:
+        """Open the first connection; raises UpstreamProtocolError, OSError or TimeoutError."""
+        self._keep(await self._connect())
+        self._care = asyncio.get_running_loop().create_task(self._take_care())
+
+    async def close(self) -> None:
+        """Close every connection; leased ones are cut."""
+        self._is_closed = True
+        if self._care is not None:
+            self._care.cancel()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        for task in list(self._resetting):
+            task.cancel()
+        await asyncio.gather(*self._resetting, return_exceptions=True)
+        while self._idle:
+            self._idle.popleft()[1].close()
+        for connection in list(self._leased):
+            connection.abort()
+
+    async def acquire(self) -> UpstreamConnection:
+        """A clean connection. Raises Refused(too_many_connections or upstream_unavailable)."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                connection = await self._acquire()
+        except TimeoutError:
+            raise Refused(
+                Reason.TOO_MANY_CONNECTIONS,
+                "all connections to the database are in use",
+                hint="Close sessions that are not needed, or try again later.",
+            ) from None
+        self._leased.add(connection)
+        return connection
+
+    async def _acquire(self) -> UpstreamConnection:
+        while not self._is_closed:
+            while self._idle:
+                # The last that came back: its caches are warm, and the others can go.
+                _, connection = self._idle.pop()
+                if not connection.is_lost:
+                    return connection
+            if self._count < self._connections_max:
+                try:
+                    return await self._connect()
+                except UpstreamError as error:
+                    if error.fields.get("C") != "53300":
+                        raise _unavailable() from None
+                    # The upstream itself has no more: wait for one of ours.
+                    if self._count == 0:
+                        raise _unavailable() from None
+                except (UpstreamProtocolError, OSError, TimeoutError):
+                    raise _unavailable() from None
+            waiter: asyncio.Future[UpstreamConnection | None] = (
+                asyncio.get_running_loop().create_future()
+            )
+            self._waiters.append(waiter)
+            try:
+                connection_or_none = await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    # It was given just as the time was up: the next one shall have it.
+                    given = waiter.result()
+                    if given is not None:
+                        self._leased.discard(given)
+                    self._keep(given)
+                raise
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+            if connection_or_none is not None:
+                return connection_or_none
+        raise _unavailable()
+
+    def release(self, connection: UpstreamConnection, *, is_clean: bool) -> None:
+        """Give a connection back. `is_clean`: idle, outside a transaction, every answer read."""
+        self._leased.discard(connection)
+        if not is_clean or connection.is_lost or self._is_closed:
+            connection.close()
+            self._invite()
+            return
+        connection.detach()
+        task = asyncio.get_running_loop().create_task(self._reset(connection))
+        self._resetting.add(task)
+        task.add_done_callback(self._resetting.discard)
+
+    async def _reset(self, connection: UpstreamConnection) -> None:
+        try:
+            async with asyncio.timeout(RESET_TIMEOUT_S):
+                await connection.cancels_taken()
+                await exchange(connection, b"DISCARD ALL")
+        except (UpstreamProtocolError, OSError, TimeoutError):
+            connection.abort()
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        self._keep(connection)
+
+    @property
+    def _count(self) -> int:
+        return len(self._idle) + len(self._leased) + self._opening + len(self._resetting)
+
+    async def _connect(self) -> UpstreamConnection:
+        self._opening += 1
+        try:
+            connection = await connect(self._database, self._settings)
+        except (UpstreamProtocolError, OSError, TimeoutError) as error:
+            if self.is_healthy:
+                _log.warning("upstream does not answer", error=type(error).__name__)
+            self.is_healthy = False
+            raise
+        finally:
+            self._opening -= 1
+        if not self.is_healthy:
+            _log.info("upstream answers", server_version=connection.parameters.get("server_version"))
+        self.is_healthy = True
+        self.parameters = dict(connection.parameters)
+        return connection
+
+    def _keep(self, connection: UpstreamConnection | None) -> None:
+        """A clean connection for whoever waits, or for later."""
+        if connection is None or connection.is_lost or self._is_closed:
+            if connection is not None:
+                connection.close()
+            self._invite()
+            return
+        self.parameters = dict(connection.parameters)
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._leased.add(connection)  # counted before its new owner runs
+                waiter.set_result(connection)
+                return
+        self._idle.append((asyncio.get_running_loop().time(), connection))
+
+    def _invite(self) -> None:
+        """A place has become free: whoever waits longest may open a connection."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    async def _take_care(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(CARE_S)
+            self._idle = deque(pair for pair in self._idle if not pair[1].is_lost)
+            while len(self._idle) > WARM_CONNECTIONS and loop.time() - self._idle[0][0] > IDLE_S:
+                self._idle.popleft()[1].close()
+            if not self._idle and self._count < min(WARM_CONNECTIONS, self._connections_max):
+                try:
+                    self._keep(await self._connect())
+                except (UpstreamProtocolError, OSError, TimeoutError):
+                    continue
+
+
+def _unavailable() -> Refused:
+    return Refused(
+        Reason.UPSTREAM_UNAVAILABLE,
+        "the database does not answer",
+        hint="Try again later.",
+    )
