@@ -131,6 +131,35 @@ async def test_all_that_waits_fails_with_the_group_that_failed(
     assert order == [0, 1, 2, 3, 4, 5]
 
 
+async def test_the_writer_stops_by_itself_at_the_first_failure(
+    open_log: OpenLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait for the loop to tell it so: a busy loop would let another group through."""
+    log = open_log()
+    held, gate = threading.Event(), threading.Event()
+    calls = 0
+
+    def fdatasync(fd: int) -> None:
+        nonlocal calls
+        calls += 1
+        held.set()
+        gate.wait()
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    log.append("log.heartbeat", {})
+    await asyncio.to_thread(held.wait)
+    log.append("log.heartbeat", {})
+    await asyncio.sleep(0)  # the second group is announced, and waits
+    gate.set()
+    writer = log._writer
+    assert writer is not None
+    writer.join(30)  # the loop stands still meanwhile
+    assert not writer.is_alive()
+    assert calls == 1
+    assert len(records_of(tmp_path)) == 2
+
+
 async def test_a_short_write_seals(
     open_log: OpenLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

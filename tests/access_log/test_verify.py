@@ -295,6 +295,16 @@ def test_a_run_that_did_not_open_the_log_is_found(tmp_path: Path) -> None:
     assert verify(tmp_path).logs[1].bad is not None
 
 
+def test_a_gap_in_the_numbers_is_found_even_where_the_hashes_fit(tmp_path: Path) -> None:
+    segments, chain = open_segments(tmp_path, "worker-0", "process", boot="run-1")
+    later = Chain("worker-0", "run-1", Position(7, chain.position.prev), lambda: 0)
+    segments.write(later.add("log.heartbeat", [{}]), later.position)
+    segments.close()
+    (log,) = verify(tmp_path).logs
+    assert log.bad is not None
+    assert (log.bad.seq, log.bad.what) == (1, "out of order: it is numbered 7")
+
+
 @given(st.binary(max_size=300), st.integers(0, 3))
 def test_no_bytes_make_the_verifier_fail_or_say_yes_to_more_records(
     tmp_path_factory: pytest.TempPathFactory, junk: bytes, newlines: int
