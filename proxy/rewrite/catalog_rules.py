@@ -8,6 +8,7 @@ pg_user_mapping, pg_hba_file_rules, pg_file_settings, pg_config), large objects,
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,7 @@ from proxy.rewrite.catalog_sql import (
     is_built_in,
     is_oid,
     is_one_of_columns,
+    is_one_of_keys,
     is_one_of_names,
     is_one_of_oids,
     is_one_of_pairs,
@@ -95,19 +97,20 @@ def _row_count(visible: VisibleCatalog, shown: Column) -> Node:
     return of_type(exp.Literal.string("-1" if visible.server_version >= 140000 else "0"), shown)
 
 
-def _count(
-    of: Callable[[VisibleRelation], int], differs: Callable[[VisibleRelation], bool]
-) -> Value:
+def _count(of: Callable[[VisibleRelation], int]) -> Value:
     """A number that counts hidden things too: told anew for the relations that have some."""
 
     def value(visible: VisibleCatalog, shown: Column) -> Node:
+        by_count: defaultdict[int, list[int]] = defaultdict(list)
+        for relation in visible.relations:
+            if not relation.is_whole:
+                by_count[of(relation)].append(relation.oid)
         cases = [
             exp.If(
-                this=is_oid(column("oid"), relation.oid),
-                true=of_type(exp.Literal.string(str(of(relation))), shown),
+                this=is_one_of_oids(column("oid"), oids),
+                true=of_type(exp.Literal.string(str(number)), shown),
             )
-            for relation in visible.relations
-            if differs(relation)
+            for number, oids in sorted(by_count.items())
         ]
         return exp.Case(ifs=cases, default=column(shown.name)) if cases else column(shown.name)
 
@@ -275,8 +278,8 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
             "relforcerowsecurity": _NO_FLAG,
             "relacl": _null,
             # What counts hidden things too.
-            "relnatts": _count(lambda each: len(each.columns), lambda each: not each.is_whole),
-            "relchecks": _count(lambda each: each.checks, lambda each: not each.is_whole),
+            "relnatts": _count(lambda each: len(each.columns)),
+            "relchecks": _count(lambda each: each.checks),
             "relhasindex": _if(_is_indexed),
             "relhassubclass": _if(lambda visible: is_one_of_oids(column("oid"), visible.parents)),
             "relispartition": _if(lambda visible: is_one_of_oids(column("oid"), visible.children)),
@@ -419,6 +422,10 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
 # Its views show what the upstream's role has rights on; these conditions come on top.
 
 
+def _table_column() -> tuple[Node, ...]:
+    return column("table_schema"), column("table_name"), column("column_name")
+
+
 def _table(visible: VisibleCatalog) -> Node:
     return _pairs("table_schema", "table_name", "rpvmf")(visible)
 
@@ -431,14 +438,14 @@ def _is_table_column(visible: VisibleCatalog) -> Node:
             column("table_name"),
             (each.name for each in visible.relations if each.is_whole),
         ),
-        *(
-            all_of(
-                is_one_of_names(column("table_schema"), [each.name.schema]),
-                is_one_of_names(column("table_name"), [each.name.name]),
-                is_one_of_names(column("column_name"), (shown.name for shown in each.columns)),
-            )
-            for each in visible.relations
-            if not each.is_whole
+        is_one_of_keys(
+            _table_column(),
+            (
+                (each.name.schema, each.name.name, shown.name)
+                for each in visible.relations
+                if not each.is_whole
+                for shown in each.columns
+            ),
         ),
     )
 
@@ -446,20 +453,14 @@ def _is_table_column(visible: VisibleCatalog) -> Node:
 def _has_shown_default(visible: VisibleCatalog) -> Node:
     hidden = frozenset(visible.hidden_defaults)
     return negated(
-        any_of(
-            *(
-                all_of(
-                    is_one_of_names(column("table_schema"), [each.name.schema]),
-                    is_one_of_names(column("table_name"), [each.name.name]),
-                    is_one_of_names(column("column_name"), names),
-                )
+        is_one_of_keys(
+            _table_column(),
+            (
+                (each.name.schema, each.name.name, shown.name)
                 for each in visible.relations
-                if (
-                    names := [
-                        shown.name for shown in each.columns if (each.oid, shown.attnum) in hidden
-                    ]
-                )
-            )
+                for shown in each.columns
+                if (each.oid, shown.attnum) in hidden
+            ),
         )
     )
 
@@ -482,13 +483,13 @@ def _constraint_names(visible: VisibleCatalog) -> dict[RelationName, set[str]]:
 def _is_table_constraint(visible: VisibleCatalog) -> Node:
     return any_of(
         is_one_of_names(column("table_schema"), SYSTEM_SCHEMAS),
-        *(
-            all_of(
-                is_one_of_names(column("table_schema"), [relation.schema]),
-                is_one_of_names(column("table_name"), [relation.name]),
-                is_one_of_names(column("constraint_name"), names),
-            )
-            for relation, names in sorted(_constraint_names(visible).items())
+        is_one_of_keys(
+            (column("table_schema"), column("table_name"), column("constraint_name")),
+            (
+                (relation.schema, relation.name, name)
+                for relation, names in _constraint_names(visible).items()
+                for name in names
+            ),
         ),
     )
 
@@ -511,19 +512,18 @@ def _is_constraint(visible: VisibleCatalog) -> Node:
 
 
 def _elements(visible: VisibleCatalog) -> Node:
+    # The column's number, as text, says which of the table's arrays it is.
+    parts = ("object_schema", "object_name", "object_type", "collection_type_identifier")
     return any_of(
         is_one_of_names(column("object_schema"), SYSTEM_SCHEMAS),
-        *(
-            all_of(
-                is_one_of_names(column("object_schema"), [each.name.schema]),
-                is_one_of_names(column("object_name"), [each.name.name]),
-                is_one_of_names(column("object_type"), ["TABLE"]),
-                is_one_of_names(
-                    column("collection_type_identifier"),
-                    (str(shown.attnum) for shown in each.columns),
-                ),
-            )
-            for each in visible.relations
+        is_one_of_keys(
+            tuple(map(column, parts)),
+            (
+                (each.name.schema, each.name.name, "TABLE", str(shown.attnum))
+                for each in visible.relations
+                for shown in each.columns
+                if shown.type.category == "A"
+            ),
         ),
     )
 

@@ -15,6 +15,9 @@ ALIAS: Final = "t"
 # A column of a relation as one number: attribute numbers are 16 bits wide.
 _ATTNUM_RANGE: Final = 65536
 
+# Between the parts of a key; control characters do not occur in names that people give.
+_SEPARATOR: Final = "\x1f"
+
 Node = exp.Expr
 
 
@@ -120,25 +123,28 @@ def is_one_of_columns(oid: Node, attnum: Node, pairs: Iterable[tuple[int, int]])
 
 def is_one_of_names(left: Node, names: Iterable[str]) -> Node:
     """Whether a column of type name, text or one of their domains is one of the names."""
-    literals = [exp.Literal.string(name) for name in sorted(set(names))]
-    if not literals:
-        return false()
-    # An array constructor, not a literal: nothing in a name needs an array's own escapes.
-    array = cast(exp.Array(expressions=literals), "_text")
-    return compare(cast(left, "text"), "=", exp.Any(this=exp.Paren(this=array)))
+    return _is_one_of_texts(cast(left, "text"), names)
+
+
+def is_one_of_keys(parts: Sequence[Node], keys: Iterable[tuple[str, ...]]) -> Node:
+    """Whether the parts, taken together, are one of the keys.
+
+    A key of which a name contains the separator is never found.
+    """
+    # One array of texts, whatever the number of keys: both readers and PostgreSQL take a
+    # constant at once. A key has no separator but those put here, so that a row whose names
+    # have some can not be taken for it.
+    joined = cast(parts[0], "text")
+    for part in parts[1:]:
+        joined = compare(joined, "||", cast(exp.Literal.string(_SEPARATOR), "text"))
+        joined = compare(joined, "||", cast(part, "text"))
+    clear = (key for key in keys if not any(_SEPARATOR in name for name in key))
+    return _is_one_of_texts(exp.Paren(this=joined), (_SEPARATOR.join(key) for key in clear))
 
 
 def is_one_of_pairs(schema: Node, name: Node, pairs: Iterable[RelationName]) -> Node:
     """Whether (schema, name) is one of the names."""
-    by_schema: dict[str, list[str]] = {}
-    for pair in pairs:
-        by_schema.setdefault(pair.schema, []).append(pair.name)
-    return any_of(
-        *(
-            all_of(is_one_of_names(schema, [each]), is_one_of_names(name, names))
-            for each, names in sorted(by_schema.items())
-        )
-    )
+    return is_one_of_keys((schema, name), ((pair.schema, pair.name) for pair in pairs))
 
 
 def where(condition: Node, value: Node, otherwise: Node) -> Node:
@@ -154,6 +160,17 @@ def _is_one_of(left: Node, numbers: Iterable[int], array_type: str) -> Node:
         return false()
     literal = exp.Literal.string("{" + ",".join(map(str, wanted)) + "}")
     return compare(left, "=", exp.Any(this=exp.Paren(this=cast(literal, array_type))))
+
+
+def _is_one_of_texts(left: Node, texts: Iterable[str]) -> Node:
+    wanted = sorted(set(texts))
+    if not wanted:
+        return false()
+    # Within an array's text every element stands in double quotes; in those, only the quote and
+    # the backslash have a meaning (manual, 8.15.6).
+    quoted = (each.replace("\\", "\\\\").replace('"', '\\"') for each in wanted)
+    literal = exp.Literal.string("{" + ",".join(f'"{each}"' for each in quoted) + "}")
+    return compare(left, "=", exp.Any(this=exp.Paren(this=cast(literal, "_text"))))
 
 
 def _number(value: int) -> Node:

@@ -6,6 +6,7 @@ one: an index over a hidden column, a foreign key to a hidden table, a generated
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,6 +98,8 @@ def visible_catalog(
         for default in structure.defaults
         if default.relation in shown and covers(default.relation, {default.attnum})
     ]
+    checks = Counter(each.relation for each in constraints if each.kind == "c")
+    indexed = {index.relation for index in indexes}
     inherits = [pair for pair in structure.inherits if shown.keys() >= set(pair)]
     relations = tuple(
         VisibleRelation(
@@ -105,11 +108,12 @@ def visible_catalog(
             kind=relation.kind,
             columns=tuple(each for each in relation.columns if each.name in names),
             is_whole=oid in whole,
-            checks=sum(each.kind == "c" and each.relation == oid for each in constraints),
-            has_index=any(index.relation == oid for index in indexes),
+            checks=checks[oid],
+            has_index=oid in indexed,
         )
         for oid, (relation, names) in shown.items()
     )
+    schemas = {relation.name.schema for relation in relations}
     types = _visible_types(structure.types, relations)
     name_of = {relation.oid: name for name, relation in catalog.relations.items()}
     visible_constraints = {each.oid for each in constraints}
@@ -120,7 +124,7 @@ def visible_catalog(
         namespaces={
             schema: oid
             for schema, oid in structure.namespaces.items()
-            if schema in SYSTEM_SCHEMAS or any(each.name.schema == schema for each in relations)
+            if schema in SYSTEM_SCHEMAS or schema in schemas
         },
         indexes=tuple(
             (index.oid, RelationName(name_of[index.relation].schema, index.name))

@@ -8,15 +8,12 @@ not exist whatever the catalog says; a stale catalog makes a statement fail.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import asyncpg
 
-from proxy.errors import UpstreamProtocolError
 from proxy.policy.model import RelationName
 from proxy.sql import catalog_queries
 
@@ -166,58 +163,56 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
     wanted = list(dict.fromkeys(schemas))
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(catalog_queries.EMPTY_PATH)
-        facts = await connection.fetchrow(
-            "SELECT current_setting('server_version_num')::int4, current_database()::text"
-        )
-        relations = await connection.fetch(catalog_queries.RELATIONS, wanted)
-        every = [row["oid"] for row in relations]
-        own = [row["oid"] for row in relations if row["oid"] >= FIRST_NORMAL_OID]
-        columns = _columns(await connection.fetch(catalog_queries.COLUMNS, every))
-        indexes = await connection.fetch(catalog_queries.INDEXES, own)
-        types = await connection.fetch(catalog_queries.TYPES, wanted)
-        structure = Structure(
-            namespaces={
-                row["name"]: row["oid"]
-                for row in await connection.fetch(catalog_queries.NAMESPACES, wanted)
-            },
-            indexes=tuple(map(_index, indexes)),
-            constraints=tuple(
-                map(_constraint, await connection.fetch(catalog_queries.CONSTRAINTS, own))
-            ),
-            defaults=tuple(map(_default, await connection.fetch(catalog_queries.DEFAULTS, own))),
-            types=tuple(map(_user_type, types)),
-            inherits=tuple(
-                (row["child"], row["parent"])
-                for row in await connection.fetch(catalog_queries.INHERITS, own)
-            ),
-        )
-        shadowed_functions = await _names(connection, catalog_queries.SHADOWED_FUNCTIONS, wanted)
-        shadowed_operators = await _names(connection, catalog_queries.SHADOWED_OPERATORS, wanted)
-        row_functions = await _names(connection, catalog_queries.ROW_FUNCTIONS, wanted)
-        leakproof = frozenset(
-            (row["name"], row["left"], row["right"])
-            for row in await connection.fetch(catalog_queries.LEAKPROOF)
-        )
-    if facts is None:
-        raise UpstreamProtocolError("a SELECT without FROM answered no row")
-    content: dict[str, Any] = {
-        "server_version": facts[0],
-        "database": facts[1],
-        "relations": _relations(relations, columns, _unique_keys(indexes, columns)),
-        "shadowed_functions": shadowed_functions,
-        "shadowed_operators": shadowed_operators,
-        "enums": _enums(types, wanted),
-        "shadowed_types": _shadowed_types(types, wanted),
-        "leakproof_operators": leakproof,
-        "row_functions": row_functions,
-        "system_relations": {
+        read: dict[str, Rows] = {
+            name: await connection.fetch(query, wanted)
+            for name, query in catalog_queries.BY_SCHEMA.items()
+        }
+        every = [row["oid"] for row in read["relations"]]
+        read["columns"] = await connection.fetch(catalog_queries.COLUMNS, every)
+        own = [oid for oid in every if oid >= FIRST_NORMAL_OID]
+        for name, query in catalog_queries.BY_RELATION.items():
+            read[name] = await connection.fetch(query, own)
+    return _catalog(read, wanted)
+
+
+def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
+    columns = _columns(read["columns"])
+    facts = read["facts"][0]
+    return Catalog(
+        server_version=facts["server_version"],
+        database=facts["database"],
+        relations=_relations(read["relations"], columns, _unique_keys(read["indexes"], columns)),
+        shadowed_functions=_names(read["shadowed_functions"]),
+        shadowed_operators=_names(read["shadowed_operators"]),
+        enums=_enums(read["types"], schemas),
+        shadowed_types=_shadowed_types(read["types"], schemas),
+        leakproof_operators=frozenset(
+            (row["name"], row["left"], row["right"]) for row in read["leakproof_operators"]
+        ),
+        row_functions=_names(read["row_functions"]),
+        system_relations={
             RelationName(row["schema"], row["name"]): columns.get(row["oid"], ())
-            for row in relations
+            for row in read["relations"]
             if row["oid"] < FIRST_NORMAL_OID
         },
-        "structure": structure,
-    }
-    return Catalog(**content, revision=_revision(content))
+        structure=Structure(
+            namespaces={row["name"]: row["oid"] for row in read["namespaces"]},
+            indexes=tuple(map(_index, read["indexes"])),
+            constraints=tuple(map(_constraint, read["constraints"])),
+            defaults=tuple(map(_default, read["defaults"])),
+            types=tuple(map(_user_type, read["types"])),
+            inherits=tuple((row["child"], row["parent"]) for row in read["inherits"]),
+        ),
+        revision=_revision(read, schemas),
+    )
+
+
+def _revision(read: Mapping[str, Rows], schemas: Sequence[str]) -> str:
+    # Of all that was read, in the queries' own order: nothing of it can be forgotten here.
+    digest = hashlib.sha256(repr(list(schemas)).encode())
+    for name, rows in read.items():
+        digest.update(repr((name, [tuple(row) for row in rows])).encode())
+    return digest.hexdigest()
 
 
 async def catalog_fingerprint(connection: asyncpg.Connection, schemas: Sequence[str]) -> str:
@@ -226,8 +221,8 @@ async def catalog_fingerprint(connection: asyncpg.Connection, schemas: Sequence[
     return hashlib.sha256(str(text).encode()).hexdigest()
 
 
-async def _names(connection: asyncpg.Connection, query: str, schemas: list[str]) -> frozenset[str]:
-    return frozenset(row["name"] for row in await connection.fetch(query, schemas))
+def _names(rows: Rows) -> frozenset[str]:
+    return frozenset(row["name"] for row in rows)
 
 
 def _columns(rows: Rows) -> Mapping[int, tuple[Column, ...]]:
@@ -346,26 +341,3 @@ def _shadowed_types(rows: Rows, schemas: Sequence[str]) -> frozenset[str]:
             if row["is_built_in_name"]:
                 seen[row["name"]].add("pg_catalog")
     return frozenset(name for name, where in seen.items() if len(where) > 1)
-
-
-def _revision(content: Mapping[str, Any]) -> str:
-    plain = json.dumps(_plain(content), ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(plain.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON has it, in one order: sets sorted, mappings by key, dataclasses by field."""
-    match value:
-        case Mapping():
-            pairs: Iterable[tuple[Any, Any]] = value.items()
-            return sorted(
-                ([str(key), _plain(item)] for key, item in pairs), key=lambda pair: pair[0]
-            )
-        case frozenset():
-            return sorted((_plain(item) for item in value), key=repr)
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case str() | int() | bool() | None:
-            return value
-        case _:
-            return _plain(asdict(value))

@@ -6,11 +6,18 @@ themselves is needed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # format_type leaves out the schema of types that the path shows: with an empty path only
 # pg_catalog's own stay bare. Local to the transaction: the connection may serve others next.
 EMPTY_PATH: Final = "SET LOCAL search_path = ''"
+
+FACTS: Final = """
+SELECT current_setting('server_version_num')::int4 AS server_version,
+       current_database()::text AS database
+ WHERE $1::text[] IS NOT NULL
+"""
 
 RELATIONS: Final = """
 SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
@@ -49,7 +56,8 @@ SELECT i.indexrelid::int8 AS oid, ic.relname::text AS name, i.indrelid::int8 AS 
             WHERE a.attcollation <> i.indcollation[k]) AS is_key,
        ARRAY(SELECT d.refobjsubid FROM pg_depend d
               WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
-                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid) AS mentions
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+              ORDER BY 1) AS mentions
   FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
  WHERE i.indrelid = ANY($1::oid[])
  ORDER BY 1
@@ -71,7 +79,8 @@ SELECT ad.oid::int8 AS oid, ad.adrelid::int8 AS relation, ad.adnum::int4 AS attn
               WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ad.adrelid
                 AND ((d.classid = 'pg_attrdef'::regclass AND d.objid = ad.oid)
                   OR (d.classid = 'pg_class'::regclass AND d.objid = ad.adrelid
-                      AND d.objsubid = ad.adnum))) AS mentions
+                      AND d.objsubid = ad.adnum))
+              ORDER BY 1) AS mentions
   FROM pg_attrdef ad WHERE ad.adrelid = ANY($1::oid[])
  ORDER BY 1
 """
@@ -117,6 +126,7 @@ SELECT DISTINCT p.proname::text AS name
         AND EXISTS (SELECT FROM pg_depend d
                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                        AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
+ ORDER BY 1
 """
 
 SHADOWED_OPERATORS: Final = """
@@ -129,6 +139,7 @@ SELECT DISTINCT o.oprname::text AS name
         AND EXISTS (SELECT FROM pg_depend d
                      WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid
                        AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
+ ORDER BY 1
 """
 
 # `x.f` is `f(x)` where `x` has no column f (Function Calls, "functional notation"). A guard is of
@@ -139,14 +150,37 @@ SELECT DISTINCT p.proname::text AS name
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname = ANY($1::text[]) AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
    AND (SELECT t.typtype FROM pg_type t WHERE t.oid = p.proargtypes[0]) IN ('p', 'c')
+ ORDER BY 1
 """
 
 LEAKPROOF: Final = """
 SELECT o.oprname::text AS name, o.oprleft::int8 AS left, o.oprright::int8 AS right
   FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
- WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprkind = 'b' AND p.proleakproof
+ WHERE $1::text[] IS NOT NULL
+   AND o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprkind = 'b' AND p.proleakproof
    AND p.pronamespace = 'pg_catalog'::regnamespace AND o.oprresult = 'bool'::regtype
+ ORDER BY 1, 2, 3
 """
+
+# What each answers, and from what: the schemas' names ...
+BY_SCHEMA: Final[Mapping[str, str]] = {
+    "facts": FACTS,
+    "namespaces": NAMESPACES,
+    "relations": RELATIONS,
+    "types": TYPES,
+    "shadowed_functions": SHADOWED_FUNCTIONS,
+    "shadowed_operators": SHADOWED_OPERATORS,
+    "row_functions": ROW_FUNCTIONS,
+    "leakproof_operators": LEAKPROOF,
+}
+
+# ... or the oids of their relations.
+BY_RELATION: Final[Mapping[str, str]] = {
+    "indexes": INDEXES,
+    "constraints": CONSTRAINTS,
+    "defaults": DEFAULTS,
+    "inherits": INHERITS,
+}
 
 # One number per catalog that DDL touches: the rows' oids and the transactions that wrote them.
 # Hashes are summed, so that nothing has to be sorted.

@@ -317,3 +317,20 @@ async def test_a_thousand_relations_make_a_guard_that_postgresql_reads(
             f"SELECT count(*) FROM ({guard}) g WHERE table_name LIKE 'many%'"
         )
         assert found == expected
+
+
+async def test_no_two_names_can_be_taken_for_a_visible_pair(customer: Customer) -> None:
+    # The guards compare names joined by this separator.
+    await customer.admin.execute(
+        'CREATE TABLE crm."a\x1fb" (c int); CREATE TABLE crm.a ("b\x1fc" int, b int)'
+    )
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(
+        catalog, {RelationName("crm", "a"): ["b"], RelationName("crm", "a\x1fb"): ["c"]}
+    )
+    guard = text_of(RelationName("information_schema", "columns"), visible)
+    found = await customer.reader.fetch(
+        f"SELECT table_name, column_name FROM ({guard}) g WHERE table_schema = 'crm'"
+    )
+    assert [tuple(row) for row in found] == [("a", "b")]
