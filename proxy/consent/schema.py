@@ -155,11 +155,24 @@ async def init(
     Roles that exist are taken as they are; one that is made gets its password from `passwords`, or
     a random one, and the report holds it. LedgerNotPrepared says what stands in the way.
     """
+    try:
+        return await _init(admin, policy, reader, writer, passwords or {})
+    except asyncpg.PostgresError as error:
+        raise LedgerNotPrepared(f"the database refused: {error}") from error
+
+
+async def _init(
+    admin: asyncpg.Connection,
+    policy: Policy,
+    reader: str,
+    writer: str,
+    passwords: Mapping[str, str],
+) -> InitReport:
     await _refuse_unfit_server(admin)
     await _refuse_missing(admin, policy)
     key = await read_subject_key(admin, policy)
     made = await _missing_roles(admin, (reader, writer))
-    chosen = {role: (passwords or {}).get(role) or secrets.token_urlsafe(24) for role in made}
+    chosen = {role: passwords.get(role) or secrets.token_urlsafe(24) for role in made}
     before = await _known_columns(admin)
     statements = init_statements(
         policy,

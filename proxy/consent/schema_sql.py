@@ -247,9 +247,15 @@ BEGIN
     EXECUTE format('ALTER TABLE consent.subject ALTER COLUMN %I SET DEFAULT %L',
                    changed.column_name, changed.default_until);
   END LOOP;
-  IF FOUND THEN
-    IF consent.refresh((SELECT array_agg(subject_id) FROM consent.subject)) THEN
-      UPDATE consent.epoch SET epoch = epoch + 1, changed_at = clock_timestamp();
-    END IF;
+  -- A new column has the right default already for those whose events say nothing about it.
+  IF consent.refresh(ARRAY(
+       SELECT s.subject_id FROM consent.subject AS s
+        WHERE EXISTS (SELECT FROM consent.purpose AS p
+                       WHERE p.changed_at = transaction_timestamp() AND p.added_at < p.changed_at)
+           OR EXISTS (SELECT FROM consent.event AS e
+                        JOIN consent.purpose AS p ON e.purpose IS NULL OR e.purpose = p.purpose
+                       WHERE e.subject_id = s.subject_id
+                         AND p.changed_at = transaction_timestamp()))) THEN
+    UPDATE consent.epoch SET epoch = epoch + 1, changed_at = clock_timestamp();
   END IF;
 END $$"""

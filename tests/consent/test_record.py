@@ -24,6 +24,7 @@ from proxy.consent.errors import (
     UnknownPurpose,
     WrongSubject,
 )
+from proxy.consent.key import SubjectKey
 from proxy.consent.ledger import Ledger
 from proxy.consent.request import ConsentRequest, State
 from proxy.consent.schema import init
@@ -195,6 +196,32 @@ async def test_concurrent_writers_leave_the_row_that_the_events_demand(
     await asyncio.gather(*(ledger.record(request) for request in requests))
     for subject in range(3):
         await refuse_difference(prepared, subject)
+
+
+async def test_a_grant_recorded_while_a_withdrawal_commits_does_not_hide_it(
+    ledger: Ledger, prepared: asyncpg.Connection, database: str
+) -> None:
+    await ledger.record(grant(at=MARCH - timedelta(days=1), state=State.REFUSED))
+    other = await asyncpg.connect(as_role(database, "consent_writer"))
+    withdrawal = other.transaction()
+    await withdrawal.start()
+    await store.lock_subjects(other, SubjectKey("bigint"), [7])
+    await other.execute(
+        "INSERT INTO consent.event (subject_id, purpose, state, at, idempotency_key,"
+        " request_hash) VALUES (7, 'email_campaign', 'withdrawn', now(), 'k', 'h')"
+    )
+    await store.refresh(other, [7])
+    grants = asyncio.create_task(ledger.record(grant(at=MARCH)))
+    while not await prepared.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'consent_writer'"
+        " AND datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0)"
+    ):
+        assert not grants.done()
+    await withdrawal.commit()
+    await other.close()
+    await grants
+    row = await refuse_difference(prepared, 7)
+    assert row["email_campaign"] == NEVER
 
 
 async def test_the_epoch_moves_exactly_when_something_became_shorter(ledger: Ledger) -> None:

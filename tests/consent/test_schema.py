@@ -384,7 +384,7 @@ async def test_a_ledger_with_another_type_of_key_is_not_taken_over(
     prepared: asyncpg.Connection, policy: Policy
 ) -> None:
     await prepared.execute("ALTER TABLE crm.customers ALTER COLUMN id TYPE integer")
-    with pytest.raises(asyncpg.RaiseError, match="not of type integer"):
+    with pytest.raises(LedgerNotPrepared, match="not of type integer"):
         await init(prepared, policy)
 
 
@@ -398,6 +398,54 @@ async def test_a_key_of_another_type_is_refused(
     )
     with pytest.raises(WrongSubject):
         await init(admin, policy)
+
+
+async def test_an_administrator_need_not_be_a_superuser(
+    admin: asyncpg.Connection, policy: Policy, database: str
+) -> None:
+    suffix = secrets.token_hex(4)
+    names = {"owner": f"owner_{suffix}", "reader": f"reader_{suffix}", "writer": f"writer_{suffix}"}
+    owner = names["owner"]
+    await admin.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE")
+    catalog = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f'GRANT CREATE ON DATABASE "{catalog}" TO {owner}')
+    for schema in ("crm", "web", "sales", "ref"):
+        await admin.execute(f"GRANT USAGE ON SCHEMA {schema} TO {owner} WITH GRANT OPTION")
+        await admin.execute(
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {owner} WITH GRANT OPTION"
+        )
+    connection = await role(database, owner)
+    try:
+        for made in ((names["reader"], names["writer"]), ()):
+            report = await init(connection, policy, reader=names["reader"], writer=names["writer"])
+            assert report.made_roles == made
+        ledger = await Ledger.connect(as_role(database, names["writer"]), None, policy)
+        await ledger.record(ConsentRequest(subject=1, purpose="service", state=State.RESTRICTED))
+        await ledger.close()
+        reader = await role(database, names["reader"])
+        await reader.fetch("SELECT consent.pseudonym('a', email) FROM crm.customers")
+        await reader.close()
+    finally:
+        await connection.close()
+        await admin.execute("DROP SCHEMA consent, crm, web, sales, ref CASCADE")
+        for name in names.values():
+            await admin.execute(f"DROP OWNED BY {name} CASCADE")
+            await admin.execute(f"DROP ROLE {name}")
+
+
+async def test_an_administrator_without_the_rights_is_told_and_nothing_is_made(
+    admin: asyncpg.Connection, policy: Policy, database: str
+) -> None:
+    owner = f"owner_{secrets.token_hex(4)}"
+    await admin.execute(f"CREATE ROLE {owner} LOGIN")
+    connection = await role(database, owner)
+    try:
+        with pytest.raises(LedgerNotPrepared):
+            await init(connection, policy)
+        assert await admin.fetchval("SELECT to_regnamespace('consent') IS NULL")
+    finally:
+        await connection.close()
+        await admin.execute(f"DROP ROLE {owner}")
 
 
 async def test_what_the_database_lacks_is_named_at_once(
