@@ -1,0 +1,382 @@
+"""`consent-proxy consent …`: record what people said, and ask what is in force.
+
+When a recording command has ended with exit code 0, the event is committed and in force.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from proxy.cli.failures import DONE, NO, tell
+from proxy.cli.options import ConfigOption, JsonOption, OutputOption
+
+if TYPE_CHECKING:
+    from proxy.config import Config
+    from proxy.consent.ledger import Recorded
+    from proxy.consent.request import ConsentRequest
+    from proxy.consent.states import CategoryState, PurposeState, SubjectState
+    from proxy.consent.transfer import ImportReport
+
+app = typer.Typer(
+    help="Record what people agreed to or refused, and ask what is in force.",
+    no_args_is_help=True,
+)
+
+SubjectOption = Annotated[
+    str, typer.Option(metavar="KEY", help="The data subject: a value of the policy's key column.")
+]
+AnyPurposeOption = Annotated[
+    str | None, typer.Option("--purpose", metavar="NAME", help="For this purpose.")
+]
+AllOption = Annotated[bool, typer.Option("--all", help="For every purpose.")]
+CategoryOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A sensitive category: a grant must name it; else only this ends. Repeatable.",
+    ),
+]
+AtOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="When it was said; else now. ISO 8601, offset.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Where it was said: a form, a call.")
+]
+NoticeOption = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Which notice the person was shown.")
+]
+EvidenceOption = Annotated[
+    str | None, typer.Option(metavar="SHA256", help="Hash of what proves it.")
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key", metavar="KEY", help="The same key records the same event once."
+    ),
+]
+
+
+@app.command()
+def record(
+    subject: SubjectOption,
+    purpose: Annotated[str, typer.Option(metavar="NAME", help="For this purpose.")],
+    category: CategoryOption = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When the grant ends; else it does not.")
+    ] = None,
+    at: AtOption = None,
+    source: SourceOption = None,
+    notice: NoticeOption = None,
+    evidence: EvidenceOption = None,
+    idempotency_key: KeyOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Record a grant: the person agreed to the purpose."""
+    body = _body(subject, purpose, False, category, at, source, notice, evidence)
+    _record(body | {"state": "given", "until": until}, idempotency_key, json, config)
+
+
+def _ending(state: str, promise: str) -> None:
+    """Make the command that records `state`: the four differ in nothing else."""
+
+    def command(
+        subject: SubjectOption,
+        purpose: AnyPurposeOption = None,
+        all_purposes: AllOption = False,
+        category: CategoryOption = None,
+        at: AtOption = None,
+        source: SourceOption = None,
+        notice: NoticeOption = None,
+        evidence: EvidenceOption = None,
+        idempotency_key: KeyOption = None,
+        json: JsonOption = False,
+        config: ConfigOption = None,
+    ) -> None:
+        if (purpose is None) != all_purposes:
+            raise typer.BadParameter("give either --purpose or --all")
+        body = _body(subject, purpose, all_purposes, category, at, source, notice, evidence)
+        _record(body | {"state": state}, idempotency_key, json, config)
+
+    names = {
+        "refused": "refuse",
+        "withdrawn": "withdraw",
+        "objected": "object",
+        "restricted": "restrict",
+    }
+    app.command(names[state], help=promise)(command)
+
+
+_ending("refused", "Record a refusal: the person was asked and said no.")
+_ending("withdrawn", "Record a withdrawal. When this has ended, no new statement shows the value.")
+_ending("objected", "Record an objection: it ends a legitimate interest.")
+_ending("restricted", "Record a restriction (GDPR Art. 18): no purpose is in force any more.")
+
+
+@app.command()
+def show(
+    subject: SubjectOption,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="What was in force then; else now.")
+    ] = None,
+    known_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="As it was known then; else now.")
+    ] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show what is in force for a person, and every event that counts."""
+    from proxy.cli.opening import configuration, instant, ledger_of, run
+
+    at, known = instant("--as-of", as_of), instant("--known-at", known_at)
+    settings = configuration(config)
+
+    async def work() -> SubjectState:
+        async with ledger_of(settings) as ledger:
+            return await ledger.show(subject, at, known)
+
+    state = run(work())
+    if json:
+        from proxy.cli.output import print_json
+
+        print_json(_state_json(state))
+    else:
+        _print_state(state)
+
+
+@app.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .ndjson or .jsonl file.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Record the events of a file. Again records nothing twice; exit code 1 if lines were rejected.
+
+    Columns or keys: subject, purpose (* for all), category, state, at, until, source, notice,
+    evidence; the first two and state are needed.
+    """
+    from proxy.cli.opening import configuration, ledger_of, run, who
+    from proxy.cli.output import progress
+
+    settings = configuration(config)
+
+    async def work() -> ImportReport:
+        async with ledger_of(settings) as ledger:
+            with progress("importing") as show_progress:
+                return await ledger.import_file(file, show_progress, _recorder(who()))
+
+    report = run(work())
+    _tell_import(report, json)
+    raise typer.Exit(NO if report.rejected else DONE)
+
+
+@app.command()
+def export(
+    format: Annotated[  # noqa: A002 - the name of the option
+        Literal["csv", "ndjson"], typer.Option(help="`import` reads both.")
+    ] = "csv",
+    output: OutputOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write every event, oldest recorded first, as `import` reads it."""
+    from proxy.cli.opening import configuration, ledger_of, run
+    from proxy.cli.output import destination
+
+    settings = configuration(config)
+
+    async def work() -> int:
+        async with ledger_of(settings) as ledger:
+            with destination(output) as out:
+                return await ledger.export(format, out)
+
+    count = run(work())
+    if output is not None:
+        print(f"{count} events in {output}")
+
+
+# --- recording -------------------------------------------------------------------------------
+
+
+def _body(
+    subject: str,
+    purpose: str | None,
+    all_purposes: bool,
+    category: list[str] | None,
+    at: str | None,
+    source: str | None,
+    notice: str | None,
+    evidence: str | None,
+) -> dict[str, object]:
+    """What `POST /v1/consents` would be sent: both ways in are read by one reader."""
+    named: dict[str, object] = {"all": True} if all_purposes else {"purpose": purpose}
+    return {
+        **named,
+        "subject": subject,
+        "category": category or None,
+        "at": at,
+        "source": source,
+        "notice": notice,
+        "evidence": evidence,
+    }
+
+
+def _record(body: dict[str, object], key: str | None, json: bool, config: Path | None) -> None:
+    from proxy.cli.opening import configuration, ledger_of, run, who
+    from proxy.cli.output import print_json, time_text
+    from proxy.consent.request import parse_request
+
+    given = {name: value for name, value in body.items() if value is not None}
+    request = parse_request(given, idempotency_key=key, recorded_by=_recorder(who()))
+    settings = configuration(config)
+
+    async def work() -> Recorded:
+        async with ledger_of(settings) as ledger:
+            return await ledger.record(request)
+
+    recorded = run(work())
+    if not recorded.is_replay:
+        _log_event(settings, request, recorded)
+    at = time_text(recorded.recorded_at)
+    if json:
+        facts = {"event": recorded.event, "recorded_at": at, "replayed": recorded.is_replay}
+        print_json(facts)
+    else:
+        again = " before, under the same key" if recorded.is_replay else ""
+        print(f"event {recorded.event}, recorded {at}{again}")
+
+
+def _recorder(account: str) -> str:
+    return f"command line: {account}"
+
+
+def _log_event(settings: Config, request: ConsentRequest, recorded: Recorded) -> None:
+    """The access log's record; the ledger has committed, so nothing here can turn the answer."""
+    from proxy.access_log.canonical import RecordError
+    from proxy.access_log.log import append_once
+    from proxy.access_log.record import consent_fields
+    from proxy.access_log.segments import LogSealed
+    from proxy.errors import ConfigurationError
+
+    fields = consent_fields(
+        event=recorded.event,
+        state=request.state.value,
+        purpose=request.purpose,
+        category=request.categories[0] if len(request.categories) == 1 else None,
+    )
+    try:
+        append_once(settings.access_log.folder, "commands", "consent.recorded", fields)
+    except (LogSealed, RecordError, ConfigurationError, OSError) as error:
+        tell(f"recorded in the ledger, but the access log has no record of it: {error}")
+
+
+def _tell_import(report: ImportReport, json: bool) -> None:
+    if json:
+        from proxy.cli.output import print_json
+
+        rejected = [
+            {"line": line.line, "reason": line.reason, "message": line.message}
+            for line in report.rejected
+        ]
+        facts = {"recorded": report.recorded, "replayed": report.replayed, "rejected": rejected}
+        print_json(facts)
+        return
+    for line in report.rejected:
+        tell(f"line {line.line}: {line.message} (reason: {line.reason})")
+    print(
+        f"{report.recorded} recorded, {report.replayed} recorded before, "
+        f"{len(report.rejected)} rejected"
+    )
+
+
+# --- showing ---------------------------------------------------------------------------------
+
+
+def _state_json(state: SubjectState) -> dict[str, object]:
+    from proxy.cli.output import time_text
+
+    return {
+        "subject": _key(state.subject),
+        "as_of": time_text(state.as_of),
+        "known_at": time_text(state.known_at),
+        "purposes": [
+            {
+                "purpose": purpose.purpose,
+                "basis": purpose.basis.value,
+                "in_force": purpose.is_in_force,
+                "until": time_text(purpose.until),
+                "event": purpose.deciding and purpose.deciding.event,
+                "categories": [
+                    {
+                        "category": category.category,
+                        "in_force": category.is_in_force,
+                        "until": time_text(category.until),
+                        "event": category.deciding and category.deciding.event,
+                    }
+                    for category in purpose.categories
+                ],
+            }
+            for purpose in state.purposes
+        ],
+        "events": [
+            {
+                "event": event.event,
+                "purpose": event.purpose,
+                "categories": list(event.categories),
+                "state": event.state.value,
+                "at": time_text(event.at),
+                "until": time_text(event.until),
+                "source": event.source,
+                "notice": event.notice,
+                "evidence": event.evidence,
+                "recorded_by": event.recorded_by,
+                "recorded_at": time_text(event.recorded_at),
+            }
+            for event in state.events
+        ],
+    }
+
+
+def _key(subject: object) -> int | str:
+    return subject if isinstance(subject, int | str) else str(subject)
+
+
+def _print_state(state: SubjectState) -> None:
+    from proxy.cli.output import print_table, time_text
+
+    print(f"subject {state.subject} as of {time_text(state.as_of)}")
+    rows = []
+    for purpose in state.purposes:
+        rows.append(_state_row(purpose.purpose, purpose.basis.value, purpose))
+        rows += [_state_row(f"  {c.category}", "own grant", c) for c in purpose.categories]
+    print_table(("purpose", "basis", "in force", "until", "because of"), rows)
+    if not state.events:
+        return
+    print()
+    columns = ("event", "state", "purpose", "categories", "at", "until", "source", "recorded by")
+    print_table(
+        columns,
+        [
+            (
+                str(event.event),
+                event.state.value,
+                event.purpose or "all",
+                ", ".join(event.categories),
+                time_text(event.at) or "",
+                time_text(event.until) or "",
+                event.source or "",
+                event.recorded_by or "",
+            )
+            for event in state.events
+        ],
+    )
+
+
+def _state_row(name: str, basis: str, entry: PurposeState | CategoryState) -> tuple[str, ...]:
+    from proxy.cli.output import time_text
+
+    until = time_text(entry.until) or ("no end" if entry.is_in_force else "")
+    why = f"event {entry.deciding.event}" if entry.deciding else "no event"
+    return (name, basis, "yes" if entry.is_in_force else "no", until, why)

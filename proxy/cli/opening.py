@@ -1,0 +1,173 @@
+"""What commands work on: the configuration, the policy, the databases, the ledger.
+
+The edge of the command line: everything that waits or can fail is opened here, in one way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE, Config, Database, load_config
+from proxy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.consent.ledger import Ledger
+    from proxy.policy.model import Policy
+    from proxy.sql.catalog import Catalog
+
+CONNECT_TIMEOUT_S: Final = 5.0
+
+_T = TypeVar("_T")
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end; ^C cancels it."""
+    return asyncio.run(work)
+
+
+def configuration(path: Path | None) -> Config:
+    """The configuration; ConfigurationError tells every problem."""
+    try:
+        return load_config(path)
+    except ConfigurationError as error:
+        is_named = path is not None or CONFIG_VARIABLE in os.environ
+        if is_named or Path(CONFIG_DEFAULT).exists():
+            raise
+        here = f"there is no {CONFIG_DEFAULT} here: give --config FILE"
+        raise ConfigurationError(f"{here}\n{error}") from None
+
+
+def who() -> str:
+    """The account that runs the command: what the ledger and the access log record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def policy_of(folder: Path) -> Policy:
+    """The policy of a folder; PolicyErrors tells every problem."""
+    from proxy.policy.load import load_policy
+
+    return load_policy(folder)
+
+
+@contextlib.asynccontextmanager
+async def connected(database: Database, *, name: str = "") -> AsyncIterator[asyncpg.Connection]:
+    """A connection as one of the configured roles; ConfigurationError says what stands in the way.
+
+    Each statement has half a minute: a command must not hang on somebody's lock.
+    """
+    connection = await connect(database, name=name)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def connect(
+    database: Database, *, name: str = "", password: str | None = None
+) -> asyncpg.Connection:
+    """As `connected`; the caller closes it. `asyncpg` takes PGPASSWORD where there is none."""
+    import asyncpg
+
+    place = f"{name + ': ' if name else ''}{database.user} at {database.host}:{database.port}"
+    try:
+        return await asyncpg.connect(
+            host=database.host,
+            port=database.port,
+            user=database.user,
+            database=database.database,
+            password=password if password is not None else database.password,
+            ssl=database.tls_context() or False,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=30.0,
+            server_settings={"application_name": "consent-proxy command"},
+        )
+    except TimeoutError:
+        raise ConfigurationError(f"{place}: no answer in {CONNECT_TIMEOUT_S:.0f} s") from None
+    except asyncpg.PostgresError as error:
+        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+            raise WrongPassword(f"{place}: {error}") from None
+        raise ConfigurationError(f"{place}: {error}") from None
+    except (OSError, asyncpg.InterfaceError) as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+class WrongPassword(ConfigurationError):  # noqa: N818 - what is wrong, not that it is an error
+    """The database wants another password, or one at all."""
+
+
+@contextlib.asynccontextmanager
+async def ledger_of(config: Config) -> AsyncIterator[Ledger]:
+    """The ledger of the configured policy, as the role that records consent."""
+    from proxy.consent.ledger import Ledger
+
+    ledger = await Ledger.connect(
+        url_of(config.consent), config.consent.password, policy_of(config.policy)
+    )
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+def url_of(database: Database) -> str:
+    """The URL with the way to the root certificates spelt out: relative to no folder any more."""
+    if database.root_certificate is None:
+        return database.url
+    parts = urlsplit(database.url)
+    query = dict(parse_qsl(parts.query)) | {"sslrootcert": str(database.root_certificate)}
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def catalog_of(config: Config, policy: Policy) -> Catalog:
+    """What the configured database has of the policy's schemas."""
+    from proxy.policy.check import catalog_schemas
+    from proxy.sql.catalog import load_catalog
+
+    async with connected(config.upstream, name="upstream") as connection:
+        return await load_catalog(connection, catalog_schemas(policy))
+
+
+def instant(option: str, text: str | None) -> datetime | None:
+    """An option's time: an instant with its offset, or a duration that means so long ago."""
+    from proxy.consent.errors import InvalidRequest
+    from proxy.consent.request import read_time
+    from proxy.policy.durations import parse_duration
+
+    if text is None:
+        return None
+    try:
+        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
+    except ValueError:
+        pass
+    try:
+        return read_time(option, text)
+    except InvalidRequest:
+        raise ConfigurationError(
+            f"{option}: expected a time with its offset, as 2026-03-01T12:00:00Z, or a duration, "
+            "as 24h"
+        ) from None
+
+
+def read_secret(prompt: str, *, confirm: bool = False) -> str:
+    """One line of standard input; at a terminal it is asked for and not shown."""
+    import sys
+
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    secret = getpass.getpass(f"{prompt}: ")
+    if confirm and getpass.getpass(f"{prompt} again: ") != secret:
+        raise ConfigurationError("the two are not the same")
+    return secret

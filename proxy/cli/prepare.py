@@ -1,0 +1,251 @@
+"""`consent-proxy init` and `consent-proxy doctor`: prepare a database, and look after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from proxy.cli.failures import DONE, NO, tell
+from proxy.cli.options import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from proxy.config import Config, Database
+    from proxy.consent.key import SubjectKey
+    from proxy.consent.schema import InitReport
+    from proxy.policy.model import Policy
+
+AdminOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="As a role that may create schemas and roles: postgresql://ROLE@HOST:PORT/DATABASE. "
+        "Its password comes from PGPASSWORD, --password-file or a prompt.",
+    ),
+]
+_ROLE_PASSWORD_BYTES: Final = 24
+
+
+def init(
+    admin: AdminOption = None,
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the password of --admin.")
+    ] = None,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print the statements instead of running them.")
+    ] = False,
+    key_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE", help="With --print and no --admin: the type of the policy's key column."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make schema `consent` and the proxy's two roles in the customer database.
+
+    Running it again adds what new purposes need and changes nothing else. Passwords of roles that
+    are made go into the configuration's password files, or are printed once.
+    """
+    from proxy.cli.opening import configuration, policy_of, run
+
+    with _password_files(config, is_dry=print_only) as made:
+        settings = configuration(config)
+        policy = policy_of(settings.policy)
+        if print_only:
+            print(run(_script(settings, policy, admin, password_file, key_type)), end="")
+            return
+        if admin is None:
+            raise typer.BadParameter("give --admin URL, or --print")
+        report = run(_init(settings, policy, _admin(admin, password_file), made))
+        _tell_init(settings, report, made)
+
+
+def doctor(json: JsonOption = False, config: ConfigOption = None) -> None:
+    """Look for what is wrong or doubtful: files, roles, rights, ways around, clock, disk.
+
+    Exit code 1 if anything is an error.
+    """
+    from proxy.cli.doctor import examine
+    from proxy.cli.findings import print_findings
+    from proxy.cli.opening import configuration, run
+
+    findings = run(examine(configuration(config)))
+    print_findings(findings, json=json)
+    raise typer.Exit(NO if any(found.severity == "error" for found in findings) else DONE)
+
+
+# --- running it ------------------------------------------------------------------------------
+
+
+async def _init(
+    settings: Config, policy: Policy, admin: Database, made: dict[str, Path]
+) -> InitReport:
+    from proxy.consent.schema import init as prepare
+
+    # Only a password that lies in a file of its own is a role's: PGPASSWORD is the administrator's.
+    databases = {"upstream": settings.upstream, "consent": settings.consent}
+    passwords = {databases[name].user: path.read_text().strip() for name, path in made.items()}
+    connection = await _connect(admin)
+    try:
+        return await prepare(
+            connection,
+            policy,
+            reader=settings.upstream.user,
+            writer=settings.consent.user,
+            passwords=passwords,
+        )
+    finally:
+        await connection.close()
+
+
+async def _script(
+    settings: Config,
+    policy: Policy,
+    admin: str | None,
+    password_file: Path | None,
+    key_type: str | None,
+) -> str:
+    from proxy.consent.schema import init_script, read_subject_key
+
+    if admin is None:
+        key = _stated_key(policy, key_type)
+    else:
+        connection = await _connect(_admin(admin, password_file))
+        try:
+            key = await read_subject_key(connection, policy)
+        finally:
+            await connection.close()
+    return init_script(
+        policy,
+        key.type_sql,
+        collation=key.collation,
+        reader=settings.upstream.user,
+        writer=settings.consent.user,
+    )
+
+
+def _stated_key(policy: Policy, key_type: str | None) -> SubjectKey:
+    """The key's type from --key-type or the policy's `type:`, where no database is asked."""
+    from proxy.consent.errors import LedgerNotPrepared
+    from proxy.consent.key import subject_key
+    from proxy.errors import ConfigurationError
+
+    column = policy.subject_key
+    if column is None:
+        raise LedgerNotPrepared("the policy names no `subject: key`")
+    rule = policy.relations.get(column.relation)
+    listed = (rule.columns or {}).get(column.column) if rule is not None else None
+    stated = key_type or (listed.type if listed is not None else None)
+    if stated is None:
+        raise ConfigurationError(
+            f"the type of {column} is not known: give --admin URL, or --key-type, as bigint or uuid"
+        )
+    return subject_key(column, stated)
+
+
+def _admin(url: str, password_file: Path | None) -> Database:
+    """The administrator's way in; a password is never part of the URL."""
+    from proxy.config_url import read_url
+    from proxy.errors import ConfigurationError
+
+    password = None
+    if password_file is not None:
+        password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    try:
+        return read_url(url, password or os.environ.get("PGPASSWORD"), Path.cwd())
+    except ValueError as error:
+        raise ConfigurationError(f"--admin: {error}") from None
+
+
+async def _connect(admin: Database) -> asyncpg.Connection:
+    """As the administrator; a password that is missing is asked for at a terminal."""
+    from proxy.cli.opening import WrongPassword, connect, read_secret
+
+    try:
+        return await connect(admin, name="--admin")
+    except WrongPassword:
+        if admin.password is not None or not sys.stdin.isatty():
+            raise
+    return await connect(admin, name="--admin", password=read_secret(f"password of {admin.user}"))
+
+
+# --- password files --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _password_files(config: Path | None, *, is_dry: bool) -> Iterator[dict[str, Path]]:
+    """Make the password files that the configuration names and that are missing, by section.
+
+    A configuration is only whole with them. They are removed again where they were not needed:
+    after `--print`, after a failure, and for a role that was there before (see `_tell_init`).
+    """
+    made: dict[str, Path] = {}
+    is_done = False
+    try:
+        for section, path in _missing_files(config):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            made[section] = path
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(_ROLE_PASSWORD_BYTES) + "\n")
+        yield made
+        is_done = not is_dry
+    finally:
+        if not is_done:
+            for path in made.values():
+                path.unlink(missing_ok=True)
+
+
+def _missing_files(config: Path | None) -> Iterator[tuple[str, Path]]:
+    """Sections and the paths of their password files, where there is no such file yet."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE
+
+    file = config or Path(os.environ.get(CONFIG_VARIABLE, CONFIG_DEFAULT))
+    try:
+        content: Any = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        content = None  # `configuration` tells what is wrong with it
+    seen: set[Path] = set()
+    for section in ("upstream", "consent"):
+        values = content.get(section) if isinstance(content, dict) else None
+        named = values.get("password_file") if isinstance(values, dict) else None
+        named = os.environ.get(f"CONSENT_PROXY_{section.upper()}_PASSWORD_FILE", named)
+        if not isinstance(named, str) or not named:
+            continue
+        path = file.absolute().parent / named
+        if path not in seen and not path.exists():
+            seen.add(path)
+            yield section, path
+
+
+def _tell_init(settings: Config, report: InitReport, made: dict[str, Path]) -> None:
+    roles = {"upstream": settings.upstream.user, "consent": settings.consent.user}
+    print(f"database {report.database}: schema consent is ready")
+    for column in report.added_columns:
+        own = f", category {column.category}" if column.category else ""
+        print(f"  added purpose {column.purpose}{own} ({column.basis})")
+    if not report.added_columns:
+        print("  every purpose of the policy was there already")
+    for section, role in roles.items():
+        path = made.get(section)
+        if role not in report.made_roles:
+            print(f"  role {role} was there already: its password is as it was")
+            if path is not None:
+                path.unlink(missing_ok=True)
+                tell(f"write the password of {role} into {path} (mode 0600)")
+        elif path is not None:
+            print(f"  made role {role}; its password is in {path}")
+        else:
+            print(f"  made role {role}; its password, shown only now: {report.passwords[role]}")
