@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from proxy.access_log.log import AccessLog, LogDamaged, open_segments
+from proxy.access_log.reading import last_lines
 from proxy.access_log.record import (
     Asker,
     intent_fields,
@@ -184,6 +185,24 @@ def test_tail_follows_new_records_new_segments_and_new_logs(tmp_path: Path) -> N
     assert len(seen) == len(set(seen))
     assert [seq for log, seq in seen if log == "worker-0"] == list(range(13))
     assert [seq for log, seq in seen if log == "worker-1"] == [0]
+    segments.close()
+
+
+def test_tail_shows_a_record_once_that_is_written_while_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments, chain = open_segments(tmp_path, "worker-0", "process", boot="run")
+
+    def write() -> None:
+        segments.write(chain.add("log.heartbeat", [{}]), chain.position)
+
+    def last_lines_of_a_moment_later(log: Path, number: int) -> list[bytes]:
+        write()
+        return last_lines(log, number)
+
+    monkeypatch.setattr("proxy.access_log.search.last_lines", last_lines_of_a_moment_later)
+    records = islice(tail(tmp_path, count=5, follow=True, wait=write), 4)
+    assert [record.seq for record in records] == [0, 1, 2, 3]
     segments.close()
 
 

@@ -167,6 +167,8 @@ def test_a_missing_added_or_shortened_file_is_found(clean: Path, tmp_path: Path)
         assert verify(copy).exit_code == CHANGED
         path.write_bytes(content[: content[:-1].rfind(b"\n") + 1])
         assert verify(copy).exit_code == CHANGED
+        path.write_bytes(content + b"{}")
+        assert verify(copy).exit_code == CHANGED
         path.write_bytes(content)
         assert verify(copy).exit_code == INTACT
     (clean / "worker-0" / "0000000000000005.jsonl").write_bytes(b"")
