@@ -38,7 +38,7 @@ from proxy.secrets import Credential, Secrets
 from proxy.session.door import PostgresDoor
 from proxy.session.services import Services, ToolLogin
 from proxy.sql.catalog import Catalog, catalog_fingerprint, load_catalog
-from proxy.sql.settings import SettingLimits, is_startup_setting_allowed
+from proxy.sql.settings import SettingLimits, check_set
 from proxy.telemetry import Metrics
 from proxy.upstream.pool import Pool
 from proxy.watch import watch
@@ -134,9 +134,17 @@ class Server:
             epoch=self._epoch,
             limits=config.limits,
             policy_revision=lambda: self._credentials.policy.revision,
-            is_startup_setting_allowed=is_startup_setting_allowed,
+            check_setting=lambda name, value: check_set(name, value, self._setting_limits()),
         )
-        self._door = PostgresDoor(services, self._pool, worker=self._worker)
+        tls = config.listen.tls
+        self._door = PostgresDoor(
+            services,
+            self._pool,
+            database=config.upstream.database,
+            worker=self._worker,
+            certificate=None if tls is None else _certificate(tls),
+            requires_tls=tls is not None and not config.listen.insecure,
+        )
         self._gateway = Gateway(
             services,
             self._pool,
@@ -204,9 +212,13 @@ class Server:
                 statement_bytes=limits.statement_bytes,
                 statement_nesting=limits.statement_nesting,
             ),
-            SettingLimits(
-                statement_ms=int(limits.statement_s * 1000), idle_ms=int(limits.idle_s * 1000)
-            ),
+            self._setting_limits(),
+        )
+
+    def _setting_limits(self) -> SettingLimits:
+        limits = self._config.limits
+        return SettingLimits(
+            statement_ms=int(limits.statement_s * 1000), idle_ms=int(limits.idle_s * 1000)
         )
 
     async def _read_catalog(self, policy: Policy) -> Catalog:
@@ -239,7 +251,7 @@ class Server:
         self._metrics.log_sealed.set(1)
         if self._is_shared:
             # Other workers still answer: the kernel shall send no more clients here.
-            self._door.close_listener()
+            self._door.stop_listening()
 
     # --- changes ---
 
@@ -331,6 +343,16 @@ async def _with_connection(
     except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         message = f"the database at {database.url} can not be read: {error}"
         raise ConfigurationError(message) from None
+
+
+def _certificate(tls: Tls) -> bytes:
+    """The certificate that the door shows, as DER: channel binding is over its hash."""
+    text = tls.certificate.read_text(encoding="ascii", errors="replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    if begin not in text or end not in text:
+        raise ConfigurationError(f"{tls.certificate} holds no certificate: expected PEM")
+    first = text[text.index(begin) : text.index(end) + len(end)]
+    return ssl.PEM_cert_to_DER_cert(first + "\n")
 
 
 def _server_tls(tls: Tls) -> ssl.SSLContext:
