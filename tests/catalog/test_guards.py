@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -334,3 +335,61 @@ async def test_no_two_names_can_be_taken_for_a_visible_pair(customer: Customer) 
         f"SELECT table_name, column_name FROM ({guard}) g WHERE table_schema = 'crm'"
     )
     assert [tuple(row) for row in found] == [("a", "b")]
+
+
+# Every name tells which columns it belongs to.
+TANGLED = """
+CREATE TABLE crm.za (
+  za1 int PRIMARY KEY,
+  za2 int UNIQUE CHECK (za2 > 0),
+  za3 text NOT NULL,
+  za4 int GENERATED ALWAYS AS (za1 + za2) STORED,
+  za5 int[] DEFAULT '{}',
+  CONSTRAINT check_za1_za5 CHECK (za1 > cardinality(za5)),
+  EXCLUDE USING btree (za3 WITH =, za2 WITH =) WHERE (za1 > 5)
+);
+ALTER INDEX crm.za_za3_za2_excl RENAME TO excl_za3_za2_za1;
+CREATE INDEX index_za2_za3 ON crm.za (za2) INCLUDE (za3);
+CREATE INDEX index_za3_za5 ON crm.za (lower(za3)) WHERE za5 IS NOT NULL;
+CREATE INDEX index_za1_za2_za3_za4_za5 ON crm.za ((za.* IS NOT NULL));
+CREATE TABLE crm.zb (
+  zb1 int PRIMARY KEY REFERENCES crm.za (za1),
+  zb2 int REFERENCES crm.za (za2),
+  zb3 int REFERENCES crm.zb,
+  CONSTRAINT check_zb1_zb3 CHECK (zb1 <> zb3)
+);
+ALTER TABLE crm.zb RENAME CONSTRAINT zb_zb1_fkey TO fkey_zb1_za1;
+ALTER TABLE crm.zb RENAME CONSTRAINT zb_zb2_fkey TO fkey_zb2_za2;
+ALTER TABLE crm.zb RENAME CONSTRAINT zb_zb3_fkey TO fkey_zb3_zb1;
+COMMENT ON COLUMN crm.za.za3 IS 'about za3';
+COMMENT ON COLUMN crm.zb.zb2 IS 'about zb2';
+COMMENT ON INDEX crm.index_za2_za3 IS 'about za2 za3';
+COMMENT ON CONSTRAINT check_zb1_zb3 ON crm.zb IS 'about zb1 zb3';
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_hidden_nothing_that_is_shown_mentions_it(
+    customer: Customer, seed: int
+) -> None:
+    if seed == 0:
+        hidden = set()
+    else:
+        names = [f"za{i}" for i in range(1, 6)] + [f"zb{i}" for i in range(1, 4)]
+        hidden = set(random.Random(seed).sample(names, seed + 1))
+    await customer.admin.execute(TANGLED)
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    columns = {
+        name: [each.name for each in relation.columns if each.name not in hidden]
+        for name, relation in catalog.relations.items()
+    }
+    found = await answers(customer, visible_catalog(catalog, columns))
+    everything = "\n".join(row for answer in found.values() for row in answer)
+    for name in sorted(hidden):
+        assert name not in everything
+    # What mentions only visible columns is there.
+    shown = {"index_za2_za3", "check_za1_za5", "fkey_zb2_za2", "fkey_zb3_zb1", "excl_za3_za2_za1"}
+    for name in shown:
+        if not any(each in name for each in hidden):
+            assert name in everything, name
