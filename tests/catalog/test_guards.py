@@ -393,3 +393,27 @@ async def test_whatever_is_hidden_nothing_that_is_shown_mentions_it(
     for name in shown:
         if not any(each in name for each in hidden):
             assert name in everything, name
+
+
+async def test_what_is_written_into_tables_changes_nothing_in_the_catalog(
+    customer: Customer,
+) -> None:
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, every_column(catalog))
+    before = await answers(customer, visible)
+    for statement in (
+        "INSERT INTO crm.customers (id, full_name) SELECT i, 'A B' FROM generate_series(1, 2000) i",
+        "INSERT INTO crm.orders (customer_id, ordered_at) SELECT id, now() FROM crm.customers",
+        "INSERT INTO crm.visits VALUES (1, '2026-05-05')",
+        "REFRESH MATERIALIZED VIEW crm.monthly",
+        "DELETE FROM crm.orders WHERE id < 1000",
+        "VACUUM ANALYZE",
+        "VACUUM FULL crm.customers",
+        "REINDEX TABLE crm.orders",
+        "TRUNCATE crm.visits",
+        "ANALYZE",
+    ):
+        await customer.admin.execute(statement)
+    after = await answers(customer, visible)
+    for relation in before:
+        assert before[relation] == after[relation], relation
