@@ -1,6 +1,6 @@
 """What the access log costs: records a second, and how long a group waits for the disk.
 
-    python benchmarks/access_log.py [FOLDER]
+    python -m benchmarks.access_log [FOLDER]
 
 Each round, 1, 8 or 64 statements append their intent at once and wait for it; their outcomes go
 into the next group. Then the whole log is verified.
