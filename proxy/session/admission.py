@@ -34,7 +34,11 @@ def native_error(sqlstate: str, text: str) -> Poison:
 
 def no_statement(name: bytes) -> Poison:
     shown = name.decode("utf-8", "replace")
-    text = f'prepared statement "{shown}" does not exist' if name else "unnamed prepared statement does not exist"
+    text = (
+        f'prepared statement "{shown}" does not exist'
+        if name
+        else "unnamed prepared statement does not exist"
+    )
     return native_error("26000", text)
 
 
@@ -52,7 +56,13 @@ class Statement:
     __slots__ = ("count", "index", "plan", "text", "types")
 
     def __init__(
-        self, plan: Plan, *, text: str, index: int = 0, count: int = 1, types: tuple[int, ...] | None = None
+        self,
+        plan: Plan,
+        *,
+        text: str,
+        index: int = 0,
+        count: int = 1,
+        types: tuple[int, ...] | None = None,
     ) -> None:
         self.plan = plan
         self.text = text
@@ -105,9 +115,7 @@ class Admission:
         self._planner = planner
         self._purposes = frozenset(purposes)
 
-    def plan(
-        self, text: str, types: tuple[int, ...] | None
-    ) -> Steps[tuple[Plan | Refused, ...]]:
+    def plan(self, text: str, types: tuple[int, ...] | None) -> Steps[tuple[Plan | Refused, ...]]:
         """The plans of a text under the session's purpose and path."""
         answer: tuple[Plan | Refused, ...] = ()
         for _ in range(_PLANNING_ATTEMPTS):
@@ -169,7 +177,9 @@ class Admission:
                 source = portal.plan
                 refused = self.stale(portal, epoch)
         elif refused is None and plan.kind is Kind.EXECUTE:
-            found = yield from self._executed(plan.name or "", names, is_simple=statement.types is None)
+            found = yield from self._executed(
+                plan.name or "", names, is_simple=statement.types is None
+            )
             if isinstance(found, Poison):
                 poison = found
             elif isinstance(found, Refused):
@@ -329,9 +339,7 @@ class Admission:
             ),
         )
         if needs_sync:
-            state.forward(
-                m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True)
-            )
+            state.forward(m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True))
 
     def _types_of(self, name: bytes, *, is_simple: bool) -> Steps[tuple[int, ...]]:
         """The parameter types of a statement of PREPARE, which only the upstream knows."""
@@ -349,9 +357,7 @@ class Admission:
             ),
         )
         if needs_sync:
-            state.forward(
-                m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True)
-            )
+            state.forward(m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True))
         yield from state.settle()
         # Where it failed, the exchange that follows fails as well, or is skipped.
         return found[0] if found else ()

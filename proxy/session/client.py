@@ -122,13 +122,13 @@ class ClientSession(asyncio.Protocol):
                     # Sent in clear before our answer: not to be believed (CVE-2021-23214).
                     self._abort()
                 case _Phase.CLOSED:
-                    pass
+                    return
         except ClientProtocolError as error:
             self._end(errors.protocol_violation(str(error)))
         except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, no other
             self._fault(error)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self._leave()
 
     def pause_writing(self) -> None:
@@ -177,7 +177,7 @@ class ClientSession(asyncio.Protocol):
             return
         self._phase = _Phase.SECURING
         self._write(b"S")
-        self._run(self._secure(context))
+        _ = self._start(self._secure(context))
 
     async def _secure(self, context: ssl.SSLContext) -> None:
         if self._transport is None:
@@ -209,15 +209,11 @@ class ClientSession(asyncio.Protocol):
             self._end(self._door.refusal_of_new())
             return
         door = self._door
+        if door.requires_tls and not self._is_secure:
+            refused = Refused(Reason.ROLE_NOT_ALLOWED, "TLS is required here", sqlstate="28000")
+            self._login_failed(LoginFailed(refused, None))
+            return
         try:
-            if door.requires_tls and not self._is_secure:
-                raise LoginFailed(
-                    Refused(Reason.ROLE_NOT_ALLOWED, "TLS is required here", sqlstate="28000"), None
-                )
-            if "replication" in packet.parameters:
-                raise LoginFailed(
-                    Refused(Reason.SETTING_NOT_ALLOWED, "replication is not offered here"), None
-                )
             self._login = Login(
                 packet,
                 credentials=door.services.credentials,
@@ -405,7 +401,7 @@ class ClientSession(asyncio.Protocol):
 
     def _wait(self, coroutine: Coroutine[None, None, None]) -> None:
         """Bring what is needed, then go on. Until then no message of this client is read."""
-        task = self._task = self._run(coroutine)
+        task = self._task = self._start(coroutine)
         # What was forwarded so far runs meanwhile.
         self._flush_upstream()
         task.add_done_callback(self._brought)
@@ -413,7 +409,7 @@ class ClientSession(asyncio.Protocol):
     def _brought(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled() or task.exception() is not None:
-            return  # _run sees to it
+            return  # _ran sees to it
         try:
             self._pump()
         except ClientProtocolError as error:
@@ -421,7 +417,7 @@ class ClientSession(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - see data_received
             self._fault(error)
 
-    def _run(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _start(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ran)

@@ -44,9 +44,9 @@ class DoorCounters:
 class PostgresDoor:
     """One worker's front door for PostgreSQL clients.
 
-    `database` is the name that clients ask for. `certificate` (DER) is what `ssl_context` shows: with
-    it, SCRAM-SHA-256-PLUS is offered. `forward_cancel` takes a cancel request whose number names
-    another worker.
+    `database` is the name that clients ask for. `certificate` (DER) is what `ssl_context` shows:
+    with it, SCRAM-SHA-256-PLUS is offered. `forward_cancel` takes a cancel request whose number
+    names another worker: worker, number, secret.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class PostgresDoor:
             self._server.close()
 
     async def drain(self, seconds: float) -> None:
-        """Take no new connection, end sessions as they become idle, cut the rest after `seconds`."""
+        """Take no new connection, end sessions as they become idle; after `seconds`, all."""
         self._is_draining = True
         self.stop_listening()
         if self._sweeper is not None:
@@ -196,7 +196,8 @@ class PostgresDoor:
 
     async def _cancel_and_close(self, upstream: UpstreamConnection) -> None:
         try:
-            await upstream.cancel()
+            upstream.cancel()
+            await upstream.cancels_taken()
         finally:
             self.pool.release(upstream, is_clean=False)
 

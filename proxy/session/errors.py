@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from proxy.wire import messages
@@ -23,9 +24,14 @@ def clean_error(kind: int, fields: dict[str, str], has_read: bool) -> bytes:  # 
         kept = {key: value for key, value in fields.items() if key not in _NEVER}
         return messages.error(kind, kept)
     kept = {key: fields[key] for key in _ALWAYS if key in fields}
-    if "D" not in fields and "H" in fields and fields.get("C", "")[:2] in _WITH_HINT:
+    if has_shown_hint(fields):
         kept["H"] = fields["H"]
     return messages.error(kind, kept)
+
+
+def has_shown_hint(fields: Mapping[str, str]) -> bool:
+    """Whether an error has a hint that speaks of the statement alone."""
+    return "D" not in fields and "H" in fields and fields.get("C", "")[:2] in _WITH_HINT
 
 
 def fatal(sqlstate: str, text: str, *, detail: str | None = None, hint: str | None = None) -> bytes:

@@ -72,7 +72,6 @@ class Login:
         self._database = database
         self._binding = binding
         self._scram: ScramServer | None = None
-        self._has_begun = False
         self.user = startup.parameters.get("user", "")
         if not self.user:
             raise LoginFailed(
@@ -102,8 +101,6 @@ class Login:
         try:
             if self._scram is None:
                 return self._begin(message), None
-            if not self._has_begun:
-                raise ScramError("out of order")
             proof = self._scram.final(message[5:])
         except ScramError:
             raise self._wrong() from None
@@ -121,14 +118,14 @@ class Login:
         verifier = self._credentials.scram_verifier(self.user)
         # Made for everybody, so that who exists takes no other time than who does not.
         fake = fake_verifier(self.user, _FAKE_SECRET)
-        self._scram = ScramServer(
+        scram = ScramServer(
             message[5:end].decode("ascii", "replace"),
             verifier or fake,
             os.urandom(_NONCE_BYTES),
             self._binding,
         )
-        first = self._scram.first(data)
-        self._has_begun = True
+        first = scram.first(data)
+        self._scram = scram
         return messages.authentication_sasl_continue(first)
 
     def _wrong(self) -> LoginFailed:
@@ -176,10 +173,7 @@ class Login:
                     sqlstate="28000",
                 )
         path = wanted.pop("search_path", None)
-        settings = {
-            name: self._check_setting(name, value)
-            for name, value in wanted.items()
-        }
+        settings = {name: self._check_setting(name, value) for name, value in wanted.items()}
         return LoggedIn(
             login=login,
             context=Context(
@@ -194,7 +188,8 @@ class Login:
 
     def _wanted_settings(self) -> dict[str, str]:
         parameters = self._startup.parameters
-        wanted: dict[str, str] = {}
+        if "replication" in parameters:
+            raise Refused(Reason.SETTING_NOT_ALLOWED, "replication is not offered here")
         options = read_options(parameters.get("options", ""))
         if options is None:
             raise Refused(
@@ -204,9 +199,7 @@ class Login:
             )
         # The packet's own parameters come after the options, and win (as in PostgreSQL).
         named = ((n.lower(), v) for n, v in parameters.items() if n not in _NOT_SETTINGS)
-        for name, value in (*options, *named):
-            wanted[name] = value
-        return wanted
+        return dict((*options, *named))
 
     def _purpose_of_database(self) -> str | None:
         name = self._startup.parameters.get("database", "")
@@ -223,9 +216,7 @@ class Login:
 def _path(value: str, login: ToolLogin) -> tuple[str, ...]:
     path = tuple(name.strip().strip('"') for name in value.split(","))
     if not set(path) <= {*login.search_path, *_SYSTEM_SCHEMAS}:
-        raise Refused(
-            Reason.SETTING_NOT_ALLOWED, "search_path may name the policy's schemas only"
-        )
+        raise Refused(Reason.SETTING_NOT_ALLOWED, "search_path may name the policy's schemas only")
     return path
 
 

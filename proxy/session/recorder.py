@@ -95,7 +95,8 @@ class Recorder:
         run.id = new_id()
         try:
             run.ticket = self._log.append(
-                "access.intent", intent_fields(self.asker(purpose), plan, access_id=run.id, source=source)
+                "access.intent",
+                intent_fields(self.asker(purpose), plan, access_id=run.id, source=source),
             )
         except LogSealed:
             return Poison(error_of(log_unavailable(), access_id=None), None)

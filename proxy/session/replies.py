@@ -208,7 +208,7 @@ class Replies:
         fields = m.read_fields(part)
         head = state.queue[0] if state.queue else None
         sqlstate = fields.get("C", "XX000")
-        if fields.get("V", fields.get("S")) not in ("ERROR",):
+        if fields.get("V", fields.get("S")) != "ERROR":
             error = clean_error(m.ERROR, fields, self._reads(head))
             if head is not None and head.runs:
                 self._gate(head.runs[0])

@@ -108,15 +108,18 @@ class Requests:
         names, runs = LocalNames(state), deque[Run]()
         texts: list[bytes] = []
         is_moved = False  # the context is not any more the one that the rest was planned under
-        for index, entry in enumerate(entries):
-            if is_moved and isinstance(entry, Plan) and entry.tables:
-                entry = _moved()
+        for index, planned in enumerate(entries):
+            is_misplaced = is_moved and isinstance(planned, Plan) and bool(planned.tables)
+            entry = _moved() if is_misplaced else planned
             if isinstance(entry, Refused):
                 poison = state.recorder.refuse(entry, state.purpose)
                 run = Run(None, poison=poison, received_at=self._received_at)
             else:
                 statement = Statement(
-                    entry, text=text if isinstance(text, str) else "", index=index, count=len(entries)
+                    entry,
+                    text=text if isinstance(text, str) else "",
+                    index=index,
+                    count=len(entries),
                 )
                 run = yield from admission.admit(statement, epoch, names, self._received_at)
             runs.append(run)
@@ -216,10 +219,9 @@ class Requests:
         found = yield from self._current(statement)
         if name and state.portals.is_open_question(name, state.segment):
             yield from state.settle()
-        if state.is_skipping:
-            return
         if isinstance(found, Poison):
-            self._poison(found)
+            if not state.is_skipping:
+                self._poison(found)
             return
         plan = found.runs
         ahead = execute_ahead(self._ahead(), name)
@@ -339,7 +341,9 @@ class Requests:
             (m.close(b"S", OWN_NAME), Reply.CLOSE),
         )
         for message, reply in own:
-            runs = deque((Run(None, is_swallowed=True),)) if reply is Reply.EXECUTE else deque[Run]()
+            runs = (
+                deque((Run(None, is_swallowed=True),)) if reply is Reply.EXECUTE else deque[Run]()
+            )
             self._state.forward(
                 message,
                 Expectation(
@@ -429,9 +433,7 @@ def _decode(text: bytes) -> str | Refused:
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
-        return Refused(
-            Reason.SYNTAX, 'invalid byte sequence for encoding "UTF8"', sqlstate="22021"
-        )
+        return Refused(Reason.SYNTAX, 'invalid byte sequence for encoding "UTF8"', sqlstate="22021")
 
 
 def _too_large() -> Refused:

@@ -63,7 +63,5 @@ class TransactionSnapshot:
         return is_stale(baseline, born_at, epoch, now, self._seconds)
 
 
-def is_stale(
-    baseline: int | None, born_at: float, epoch: int, now: float, seconds: float
-) -> bool:
+def is_stale(baseline: int | None, born_at: float, epoch: int, now: float, seconds: float) -> bool:
     return baseline != epoch or now - born_at > seconds

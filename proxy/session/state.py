@@ -65,7 +65,9 @@ class SessionState:
         # Messages between two Syncs are one segment: if one fails, the rest of it is skipped.
         self.segment = 0
         self.is_segment_open = False  # a message of the segment was forwarded, its Sync was not
-        self.is_skipping = False  # the upstream skips until the Sync that the client has yet to send
+        self.is_skipping = (
+            False  # the upstream skips until the Sync that the client has yet to send
+        )
         self.holds = False  # what was forwarded changes what later messages mean
         self.is_in_block = False
         self.status = messages.IDLE

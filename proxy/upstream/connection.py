@@ -71,7 +71,7 @@ class UpstreamConnection(asyncio.Protocol):
             # it is, nobody must take it for an answer: the connection is not used again.
             self.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.is_lost = True
         listener, self._listener = self._listener, None
         if listener is not None:
@@ -95,6 +95,20 @@ class UpstreamConnection(asyncio.Protocol):
     def detach(self) -> None:
         self._listener = None
         self.resume_reading()
+
+    async def secure(self, context: ssl.SSLContext) -> bytes | None:
+        """Go on over TLS, chain and name verified; the hash of the upstream's certificate."""
+        if self._transport is None:
+            raise UpstreamProtocolError("connection is lost")
+        secured = await asyncio.get_running_loop().start_tls(
+            self._transport, self, context, server_hostname=self.database.host
+        )
+        if secured is None:
+            raise UpstreamProtocolError("the upstream broke off the TLS handshake")
+        self.connection_made(secured)
+        tls = cast(ssl.SSLObject, secured.get_extra_info("ssl_object"))
+        certificate = tls.getpeercert(binary_form=True)
+        return certificate_hash(certificate) if certificate else None
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self.is_lost:
@@ -127,12 +141,11 @@ class UpstreamConnection(asyncio.Protocol):
         """A cancel request is on its way: it would hit whatever runs next."""
         return bool(self._cancelling)
 
-    def cancel(self) -> asyncio.Task[None]:
-        """Ask the upstream to cancel what runs. The task ends when the request was taken."""
+    def cancel(self) -> None:
+        """Ask the upstream to cancel what runs; see `cancels_taken`."""
         task = asyncio.get_running_loop().create_task(self._cancel())
         self._cancelling.add(task)
         task.add_done_callback(self._cancelling.discard)
-        return task
 
     async def cancels_taken(self) -> None:
         """Return when no cancel request is on its way any more."""
@@ -164,14 +177,18 @@ async def connect(database: Database, settings: dict[str, str]) -> UpstreamConne
         connection = UpstreamConnection(database)
         try:
             await _log_in(connection, settings)
-            rows = await exchange(connection, b"SELECT pg_catalog.pg_is_in_recovery()")
-            if rows != [[b"f"]]:
-                # Withdrawals reach a standby late: it would show what is not allowed any more.
-                raise UpstreamProtocolError("the upstream is a standby")
+            await _check_primary(connection)
         except BaseException:
             connection.abort()
             raise
         return connection
+
+
+async def _check_primary(connection: UpstreamConnection) -> None:
+    rows = await exchange(connection, b"SELECT pg_catalog.pg_is_in_recovery()")
+    if rows != [[b"f"]]:
+        # Withdrawals reach a standby late: it would show what is not allowed any more.
+        raise UpstreamProtocolError("the upstream is a standby")
 
 
 async def exchange(connection: UpstreamConnection, text: bytes) -> list[list[bytes | None]]:
@@ -236,13 +253,7 @@ async def _open(connection: UpstreamConnection) -> bytes | None:
         # believed (CVE-2021-23222).
         raise UpstreamProtocolError("the upstream does not offer TLS")
     connection.detach()
-    plain = cast(asyncio.Transport, connection._transport)
-    secured = await loop.start_tls(plain, connection, context, server_hostname=database.host)
-    if secured is None:
-        raise UpstreamProtocolError("the upstream broke off the TLS handshake")
-    connection.connection_made(secured)
-    peer = cast(ssl.SSLObject, secured.get_extra_info("ssl_object")).getpeercert(binary_form=True)
-    return certificate_hash(peer) if peer else None
+    return await connection.secure(context)
 
 
 async def _authenticate(
@@ -267,9 +278,7 @@ async def _authenticate(
                 if connection.database.password is None:
                     raise UpstreamProtocolError("the upstream asks for a password; none is set")
                 offered = [name.decode("ascii", "replace") for name in body.split(b"\0") if name]
-                scram = ScramClient(
-                    offered, connection.database.password, os.urandom(18), binding
-                )
+                scram = ScramClient(offered, connection.database.password, os.urandom(18), binding)
                 first = scram.first()
                 connection.write(
                     messages.message(
@@ -286,7 +295,9 @@ async def _authenticate(
                 is_proven = True
             else:
                 # Cleartext and MD5 would give the password, or its equal, to whoever listens.
-                raise UpstreamProtocolError("the upstream asks for a way to log in other than SCRAM")
+                raise UpstreamProtocolError(
+                    "the upstream asks for a way to log in other than SCRAM"
+                )
         except ScramError as error:
             raise UpstreamProtocolError(f"logging in at the upstream failed: {error}") from None
 
@@ -331,9 +342,7 @@ class _Inbox:
             if found is None:
                 break
             kind, part, rows = found
-            if kind != messages.DATA_ROW:
-                self._messages.append((kind, part))
-            elif rows == 1 and self._reader.is_between_messages:
+            if kind != messages.DATA_ROW or (rows == 1 and self._reader.is_between_messages):
                 self._messages.append((kind, part))
             else:
                 # Our own questions are answered by one short row; this is not one of them.

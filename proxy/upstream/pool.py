@@ -19,8 +19,8 @@ from proxy.upstream.connection import UpstreamConnection, UpstreamError, connect
 
 _log = structlog.get_logger(__name__)
 
-# Session defaults of every upstream connection: RESET and DISCARD come back to them. What the
-# readers took for granted when they read a statement must hold where it runs (design.md, "Resolve").
+# Session defaults of every upstream connection: RESET and DISCARD come back to them. What readers
+# took for granted when they read a statement must hold where it runs (design.md, "Resolve").
 PINNED_SETTINGS: Final[Mapping[str, str]] = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
@@ -124,42 +124,52 @@ class Pool:
 
     async def _acquire(self) -> UpstreamConnection:
         while not self._is_closed:
-            while self._idle:
-                # The last that came back: its caches are warm, and the others can go.
-                _, connection = self._idle.pop()
-                if not connection.is_lost:
-                    return connection
-            if self._count < self._connections_max:
-                try:
-                    return await self._connect()
-                except UpstreamError as error:
-                    if error.fields.get("C") != "53300":
-                        raise _unavailable() from None
-                    # The upstream itself has no more: wait for one of ours.
-                    if self._count == 0:
-                        raise _unavailable() from None
-                except (UpstreamProtocolError, OSError, TimeoutError):
-                    raise _unavailable() from None
-            waiter: asyncio.Future[UpstreamConnection | None] = (
-                asyncio.get_running_loop().create_future()
-            )
-            self._waiters.append(waiter)
-            try:
-                connection_or_none = await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    # It was given just as the time was up: the next one shall have it.
-                    given = waiter.result()
-                    if given is not None:
-                        self._leased.discard(given)
-                    self._keep(given)
-                raise
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-            if connection_or_none is not None:
-                return connection_or_none
+            connection = self._take_idle() or await self._open_one() or await self._next_free()
+            if connection is not None:
+                return connection
         raise _unavailable()
+
+    def _take_idle(self) -> UpstreamConnection | None:
+        while self._idle:
+            # The last that came back: its caches are warm, and the others can go.
+            _, connection = self._idle.pop()
+            if not connection.is_lost:
+                return connection
+        return None
+
+    async def _open_one(self) -> UpstreamConnection | None:
+        """A new connection, or None where there are as many as there may be."""
+        if self._count >= self._connections_max:
+            return None
+        try:
+            return await self._connect()
+        except UpstreamError as error:
+            # The upstream itself has no more: one of ours may become free.
+            if error.fields.get("C") == "53300" and self._count > 0:
+                return None
+            raise _unavailable() from None
+        except (UpstreamProtocolError, OSError, TimeoutError):
+            raise _unavailable() from None
+
+    async def _next_free(self) -> UpstreamConnection | None:
+        """The next one that is given back; None: there is room to open one."""
+        waiter: asyncio.Future[UpstreamConnection | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                # It was given just as the time was up: the next one shall have it.
+                given = waiter.result()
+                if given is not None:
+                    self._leased.discard(given)
+                self._keep(given)
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def release(self, connection: UpstreamConnection, *, is_clean: bool) -> None:
         """Give a connection back. `is_clean`: idle, outside a transaction, every answer read."""
@@ -201,7 +211,9 @@ class Pool:
         finally:
             self._opening -= 1
         if not self.is_healthy:
-            _log.info("upstream answers", server_version=connection.parameters.get("server_version"))
+            _log.info(
+                "upstream answers", server_version=connection.parameters.get("server_version")
+            )
         self.is_healthy = True
         self.parameters = dict(connection.parameters)
         return connection

@@ -86,7 +86,9 @@ class FrontendReader:
         if available < HEADER_BYTES:
             self._wanted = HEADER_BYTES
             return None
-        length = (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+        length = (
+            (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+        )
         # The length counts itself: less than four is a lie, not a short read.
         if length < 4 or length > 0x7FFFFFFF:
             raise ClientProtocolError("message length is out of range")
@@ -125,8 +127,8 @@ class BackendReader:
     """The messages of the upstream; rows in bulk, as they were received.
 
     `next` gives `(type, bytes, rows)`. For rows (DataRow, CopyData) the bytes are any part of the
-    stream that holds nothing but rows of one type, even parts of them, and `rows` counts those that begin in
-    it. Every other message comes whole, with `rows` 0.
+    stream that holds nothing but rows of one type, even parts of them, and `rows` counts those
+    that begin in it. Every other message comes whole, with `rows` 0.
     """
 
     __slots__ = ("_data", "_held", "_late", "_pos", "_row", "_row_rest", "_wanted")
@@ -205,7 +207,9 @@ class BackendReader:
             self._row = data[pos]
         kind = self._row
         while pos + HEADER_BYTES <= size and data[pos] == kind:
-            length = (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+            length = (
+                (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+            )
             if length < 4 or length > 0x7FFFFFFF:
                 raise UpstreamProtocolError("row length is out of range")
             rows += 1
@@ -235,7 +239,9 @@ def execute_ahead(data: bytes, portal: bytes) -> int:
     """
     pos = 0
     while len(data) - pos >= HEADER_BYTES:
-        length = (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+        length = (
+            (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
+        )
         if length < 4 or length > len(data) - pos - 1:
             return EXECUTE_NONE
         kind = data[pos]

@@ -95,8 +95,10 @@ def bind(
         struct.pack(f"!H{len(parameter_formats)}h", len(parameter_formats), *parameter_formats),
         struct.pack("!H", len(parameters)),
     ]
-    for value in parameters:
-        parts.append(_INT32.pack(-1) if value is None else _INT32.pack(len(value)) + value)
+    parts.extend(
+        _INT32.pack(-1) if value is None else _INT32.pack(len(value)) + value
+        for value in parameters
+    )
     parts.append(struct.pack(f"!H{len(result_formats)}h", len(result_formats), *result_formats))
     return message(BIND, b"".join(parts))
 

@@ -25,9 +25,15 @@ MECHANISM_PLUS: Final = "SCRAM-SHA-256-PLUS"
 # An upstream that asks for more is wasting our time, not protecting a password.
 ITERATIONS_MAX: Final = 10_000_000
 
-_CLIENT_FIRST = re.compile(r"(?P<gs2>(?P<flag>n|y|p=[A-Za-z0-9.-]+),(?:a=[^,]*)?,)(?P<bare>n=[^,]*,r=(?P<nonce>[!-+\--~]+))")
-_CLIENT_FINAL = re.compile(r"(?P<without>c=(?P<binding>[A-Za-z0-9+/=]+),r=(?P<nonce>[!-+\--~]+)),p=(?P<proof>[A-Za-z0-9+/=]+)")
-_SERVER_FIRST = re.compile(r"r=(?P<nonce>[!-+\--~]+),s=(?P<salt>[A-Za-z0-9+/=]+),i=(?P<iterations>[1-9][0-9]*)")
+_CLIENT_FIRST = re.compile(
+    r"(?P<gs2>(?P<flag>n|y|p=[A-Za-z0-9.-]+),(?:a=[^,]*)?,)(?P<bare>n=[^,]*,r=(?P<nonce>[!-+\--~]+))"
+)
+_CLIENT_FINAL = re.compile(
+    r"(?P<without>c=(?P<binding>[A-Za-z0-9+/=]+),r=(?P<nonce>[!-+\--~]+)),p=(?P<proof>[A-Za-z0-9+/=]+)"
+)
+_SERVER_FIRST = re.compile(
+    r"r=(?P<nonce>[!-+\--~]+),s=(?P<salt>[A-Za-z0-9+/=]+),i=(?P<iterations>[1-9][0-9]*)"
+)
 _SERVER_FINAL = re.compile(r"v=(?P<signature>[A-Za-z0-9+/=]+)")
 
 
@@ -112,7 +118,9 @@ class ScramClient:
 
     __slots__ = ("_auth", "_binding", "_gs2", "_nonce", "_password", "_server_key", "mechanism")
 
-    def __init__(self, offered: list[str], password: str, nonce: bytes, binding: bytes | None) -> None:
+    def __init__(
+        self, offered: list[str], password: str, nonce: bytes, binding: bytes | None
+    ) -> None:
         self._binding = b""
         if MECHANISM_PLUS in offered and binding is not None:
             self.mechanism = MECHANISM_PLUS
@@ -159,9 +167,14 @@ class ScramClient:
 
 def certificate_hash(certificate: bytes) -> bytes:
     """`tls-server-end-point` of a DER certificate (RFC 5929): hash of its signature; MD5 and
-    SHA-1 are replaced by SHA-256."""
+    SHA-1 are replaced by SHA-256.
+    """
     algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-    name = "sha256" if algorithm is None or isinstance(algorithm, hashes.MD5 | hashes.SHA1) else algorithm.name
+    name = (
+        "sha256"
+        if algorithm is None or isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+        else algorithm.name
+    )
     return hashlib.new(name, certificate).digest()
 
 

@@ -103,7 +103,8 @@ def _read_startup(minor: int, body: bytes) -> StartupMessage:
 def read_options(options: str) -> list[tuple[str, str]] | None:
     """The settings of the `options` parameter, or None where it holds anything else.
 
-    `-c name=value`, `-cname=value` and `--name=value`; a backslash escapes a space (libpq manual, "options").
+    `-c name=value`, `-cname=value` and `--name=value`; a backslash escapes a space (libpq
+    manual, "options").
     """
     words = _split_options(options)
     if words is None:
@@ -113,9 +114,7 @@ def read_options(options: str) -> list[tuple[str, str]] | None:
     for word in rest:
         if word == "-c":
             assignment = next(rest, "")
-        elif word.startswith("-c"):
-            assignment = word[2:]
-        elif word.startswith("--"):
+        elif word.startswith(("-c", "--")):
             assignment = word[2:]
         else:
             return None
