@@ -25,7 +25,7 @@ from proxy.config import Config, Database, Tls
 from proxy.consent.connect import connect_arguments
 from proxy.consent.epoch import EpochReader
 from proxy.consent.errors import ConsentError
-from proxy.consent.ledger import Ledger
+from proxy.consent.ledger import Ledger, unprepared
 from proxy.enforce import Enforcer, StatementLimits
 from proxy.errors import ConfigurationError, UpstreamProtocolError
 from proxy.gateway.gateway import Gateway
@@ -108,6 +108,7 @@ class Server:
         config = self._config
         policy = load_policy(config.policy)
         secrets = Secrets.load(config.secrets)
+        await self._refuse_unprepared(policy)
         catalog = await self._read_catalog(policy)
         self._pool = Pool(
             config.upstream,
@@ -230,6 +231,19 @@ class Server:
 
         return await _with_connection(self._config.upstream, read)
 
+    async def _refuse_unprepared(self, policy: Policy) -> None:
+        """A policy that the ledger is not prepared for is not served: a purpose whose basis became
+        consent would still say yes to everybody.
+        """
+        missing = await _with_connection(
+            self._config.upstream, lambda connection: unprepared(connection, policy)
+        )
+        if missing:
+            raise ConfigurationError(
+                f"the database is not prepared for this policy ({', '.join(missing)}): "
+                "run `consent-proxy init`"
+            )
+
     async def _connect_ledger(self, policy: Policy) -> None:
         consent = self._config.consent
         try:
@@ -270,12 +284,13 @@ class Server:
             if policy.revision == self._credentials.policy.revision:
                 self._policy_error = None
                 return
+            await self._refuse_unprepared(policy)
             catalog = await self._read_catalog(policy)
         except PolicyErrors as errors:
             self._reject_policy(len(errors.problems), "broken: the last good one is in force")
             return
         except (ConfigurationError, OSError) as error:
-            self._reject_policy(1, f"not loaded: {type(error).__name__}")
+            self._reject_policy(1, f"not loaded: {error}")
             return
         self._put_in_force(policy, catalog)
 
@@ -318,6 +333,8 @@ class Server:
             # Readiness tells of an upstream that is away; the plans in force stay sound.
             with contextlib.suppress(ConfigurationError, OSError):
                 await self._follow_catalog(self._credentials.policy)
+            if self._ledger is None:
+                await self._connect_ledger(self._credentials.policy)
 
     async def _follow_catalog(self, policy: Policy) -> None:
         schemas = catalog_schemas(policy)

@@ -26,11 +26,6 @@ from proxy.errors import ConfigurationError
 from proxy.server import Ready, Server
 from proxy.telemetry import set_up_logging
 
-try:
-    import uvloop
-except ImportError:  # not on every platform; the standard loop works the same, more slowly
-    uvloop = None  # type: ignore[assignment]
-
 _log = structlog.get_logger(__name__)
 
 # A worker that dies at once would be started again and again: wait this long in between.
@@ -47,9 +42,16 @@ def run(config: Config, *, workers: int, ready_file: Path | None) -> int:
 
 def run_loop(work: Awaitable[int]) -> int:
     """Run a coroutine on uvloop where it is there."""
-    factory = uvloop.new_event_loop if uvloop is not None else None
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_awaited(work))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; the standard loop does the same, more slowly
+        return None
+    return uvloop.new_event_loop
 
 
 async def _awaited(work: Awaitable[int]) -> int:
