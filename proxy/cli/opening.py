@@ -47,6 +47,30 @@ def configuration(path: Path | None) -> Config:
         raise ConfigurationError(f"{here}\n{error}") from None
 
 
+def password_paths(file: Path | None) -> dict[str, Path]:
+    """The password files that a configuration names, by section, whether they exist or not.
+
+    A `Config` holds passwords, not paths. A file that can not be read names none: `configuration`
+    tells what is wrong with it.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    content: Any = None
+    if file is not None:
+        with contextlib.suppress(OSError, UnicodeDecodeError, YAMLError):
+            content = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    folder = Path.cwd() if file is None else file.absolute().parent
+    found = {}
+    for section in ("upstream", "consent"):
+        values = content.get(section) if isinstance(content, dict) else None
+        named = values.get("password_file") if isinstance(values, dict) else None
+        named = os.environ.get(f"CONSENT_PROXY_{section.upper()}_PASSWORD_FILE", named)
+        if isinstance(named, str) and named:
+            found[section] = folder / named
+    return found
+
+
 def who() -> str:
     """The account that runs the command: what the ledger and the access log record."""
     try:

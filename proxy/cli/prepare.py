@@ -8,7 +8,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -207,24 +207,12 @@ def _password_files(config: Path | None, *, is_dry: bool) -> Iterator[dict[str, 
 
 def _missing_files(config: Path | None) -> Iterator[tuple[str, Path]]:
     """Sections and the paths of their password files, where there is no such file yet."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+    from proxy.cli.opening import password_paths
     from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE
 
     file = config or Path(os.environ.get(CONFIG_VARIABLE, CONFIG_DEFAULT))
-    try:
-        content: Any = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
-        content = None  # `configuration` tells what is wrong with it
     seen: set[Path] = set()
-    for section in ("upstream", "consent"):
-        values = content.get(section) if isinstance(content, dict) else None
-        named = values.get("password_file") if isinstance(values, dict) else None
-        named = os.environ.get(f"CONSENT_PROXY_{section.upper()}_PASSWORD_FILE", named)
-        if not isinstance(named, str) or not named:
-            continue
-        path = file.absolute().parent / named
+    for section, path in password_paths(file).items():
         if path not in seen and not path.exists():
             seen.add(path)
             yield section, path
