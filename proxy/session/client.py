@@ -20,7 +20,7 @@ import structlog
 from proxy.errors import ClientProtocolError, InvariantError, Reason, Refused, UpstreamProtocolError
 from proxy.session import errors
 from proxy.session.login import LoggedIn, Login, LoginFailed, greeting, initial_sql
-from proxy.session.outbox import Outbox
+from proxy.session.outbox import Outbox, RecordLost
 from proxy.session.recorder import Recorder, error_of, log_unavailable, record_login
 from proxy.session.replies import Replies, UpstreamEnded
 from proxy.session.requests import Requests
@@ -90,6 +90,7 @@ class ClientSession(asyncio.Protocol):
         self._awaits_settled = False
         self._is_client_full = False
         self._is_upstream_full = False
+        self._is_cancel_wanted = False
         self._is_leaving = False  # Terminate was read
         self._ending: bytes | None = None  # to be said once the statement is over
         self.number = 0
@@ -436,12 +437,16 @@ class ClientSession(asyncio.Protocol):
             return
         try:
             replies.receive(data)
+            if self._is_cancel_wanted:
+                self._cancel_wanted(state)
             if self._step is not None and self._awaits_settled and state.is_settled:
                 self._pump()
             else:
                 self._outbox.flush()
                 self._check_end()
                 self._regulate()
+        except RecordLost:
+            self._record_failed()
         except UpstreamEnded as ended:
             self._end(ended.error)
         except UpstreamProtocolError as error:
@@ -515,10 +520,17 @@ class ClientSession(asyncio.Protocol):
     def cancel_statement(self) -> None:
         """The client asks to cancel what runs; nothing happens where nothing does."""
         state, upstream = self._state, self._upstream
-        if state is None or upstream is None or not state.queue:
-            return
-        if not state.queue[0].is_swallowed:
-            upstream.cancel()
+        if state is not None and upstream is not None and state.queue:
+            self._is_cancel_wanted = True
+            self._cancel_wanted(state)
+
+    def _cancel_wanted(self, state: SessionState) -> None:
+        # Not while something of ours runs, on which the session's safety rests.
+        if not state.queue:
+            self._is_cancel_wanted = False
+        elif not state.queue[0].is_swallowed and self._upstream is not None:
+            self._is_cancel_wanted = False
+            self._upstream.cancel()
 
     @property
     def is_busy(self) -> bool:

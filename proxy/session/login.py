@@ -7,6 +7,7 @@ wrong all look alike until then, in words and in work.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,7 @@ from proxy.wire.startup import MINOR_MAX, StartupMessage, read_options
 _FAKE_SECRET: Final = os.urandom(32)
 _NONCE_BYTES: Final = 18  # as PostgreSQL's
 _NOT_SETTINGS: Final = frozenset({"user", "database", "options"})
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _SYSTEM_SCHEMAS: Final = frozenset({"pg_catalog", "information_schema"})
 # Every upstream session is UTF8; a client may say so, in whatever spelling is allowed.
 _ALWAYS_SET: Final = frozenset({"client_encoding"})
@@ -220,10 +222,14 @@ def _path(value: str, login: ToolLogin) -> tuple[str, ...]:
     return path
 
 
+def _path_text(path: tuple[str, ...]) -> str:
+    return ", ".join(name if _PLAIN.fullmatch(name) else quote_identifier(name) for name in path)
+
+
 def initial_sql(logged_in: LoggedIn, setting: str) -> bytes:
     """A SELECT that gives the session its initial value of `setting` (`all`: of all); or b""."""
     values = dict(logged_in.settings)
-    values["search_path"] = ", ".join(map(quote_identifier, logged_in.context.search_path))
+    values["search_path"] = _path_text(logged_in.context.search_path)
     values["consent.purpose"] = logged_in.context.purpose or ""
     wanted = values if setting == "all" else {k: v for k, v in values.items() if k == setting}
     calls = (
@@ -241,10 +247,7 @@ def greeting(logged_in: LoggedIn, reported: Mapping[str, str]) -> dict[str, str]
         if name in spelled:
             told[spelled[name]] = value
     if "search_path" in told:
-        told["search_path"] = ", ".join(
-            name if name.isidentifier() and name == name.lower() else quote_identifier(name)
-            for name in logged_in.context.search_path
-        )
+        told["search_path"] = _path_text(logged_in.context.search_path)
     told["is_superuser"] = "off"
     told["session_authorization"] = logged_in.login.name
     return told

@@ -12,6 +12,10 @@ from collections.abc import Callable
 from proxy.session.services import Ticket
 
 
+class RecordLost(Exception):  # noqa: N818 - an event
+    """An access record will never be durable: what would stand behind it must not leave."""
+
+
 class Outbox:
     """Order is kept: bytes before a barrier go at once, bytes behind it wait."""
 
@@ -35,9 +39,11 @@ class Outbox:
         self.held += len(data)
 
     def barrier(self, ticket: Ticket) -> None:
-        """From here on, nothing leaves before `ticket` is durable."""
+        """From here on, nothing leaves before `ticket` is durable; or RecordLost."""
         if ticket.is_durable:
             return
+        if ticket.failed:
+            raise RecordLost
         self._items.append(ticket)
         ticket.add_done_callback(self._settled)
 

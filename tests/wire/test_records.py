@@ -1,0 +1,204 @@
+"""G4: no byte of a result before its record is durable; what ends is recorded as it ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.wire import messages as m
+from tests.wire.conftest import Proxy
+from tests.wire.raw import error, kinds, rows
+
+READS = "SELECT a FROM people WHERE a < 3"
+
+
+def _extended(text: str, limit: int = 0) -> bytes:
+    return b"".join(
+        (
+            m.parse(b"", text.encode()),
+            m.bind(b"", b""),
+            m.describe(b"P", b""),
+            m.execute(b"", limit),
+            m.SYNC_MESSAGE,
+        )
+    )
+
+
+async def test_no_byte_of_a_result_leaves_before_its_intent_is_durable(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_held = True
+    client.send(m.query(b"SELECT 1"), m.query(READS.encode()), m.query(b"SELECT 2"))
+    assert kinds(await client.until_ready()) == "TDCZ"
+    await proxy.log.until("access.outcome", 1)  # it has run to its end upstream
+    assert not client.reader._buffer  # type: ignore[attr-defined]
+    proxy.log.release()
+    assert kinds(await client.until_ready(2)) == "TDDCZTDCZ"
+
+
+async def test_errors_count_as_results(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_held = True
+    client.send(m.query(b"SELECT 1/(a-a) FROM people"))
+    (outcome,) = await proxy.log.until("access.outcome", 1)
+    assert (outcome["state"], outcome["sqlstate"]) == ("error", "22012")
+    assert not client.reader._buffer  # type: ignore[attr-defined]
+    proxy.log.release()
+    assert kinds(await client.until_ready()) in ("EZ", "TEZ")
+
+
+async def test_in_extended_queries_earlier_replies_leave_and_the_result_waits(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_held = True
+    client.send(_extended(READS))
+    assert [(await client.next())[0] for _ in range(3)] == ["1", "2", "T"]
+    await proxy.log.until("access.outcome", 1)
+    assert not client.reader._buffer  # type: ignore[attr-defined]
+    proxy.log.release()
+    assert kinds(await client.until_ready()) == "DDCZ"
+
+
+async def test_a_record_that_fails_takes_the_rows_with_it(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_held = True
+    client.send(m.query(READS.encode()))
+    await proxy.log.until("access.intent", 1)
+    proxy.log.release(failed=True)
+    kind, data = await client.next()
+    assert kind == "E"
+    fields = m.read_fields(data)
+    assert (fields["V"], fields["C"]) == ("FATAL", "58030")
+    assert await client.closed() == b""
+
+
+async def test_a_sealed_log_answers_no_statement_that_reads_and_every_other(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_sealed = True
+    fields = error(await client.query(READS))
+    assert fields["C"] == "58030"
+    assert "access_log_unavailable" in fields["D"]
+    client.send(_extended(READS))
+    assert kinds(await client.until_ready()) == "12TEZ"
+    assert rows(await client.query("SELECT 1")) == [[b"1"]]
+    fields = error(await client.query("SELECT * FROM forbidden"))
+    assert fields["C"] == "58030"
+
+
+async def test_each_statement_of_a_text_has_its_record_and_its_outcome(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query(f"SELECT 1; {READS}; COPY people TO STDOUT; SELECT a FROM numbers WHERE a/0=1")
+    intents, outcomes = proxy.log.of("access.intent"), proxy.log.of("access.outcome")
+    assert [intent["id"] for intent in intents] == [outcome["id"] for outcome in outcomes]
+    assert [(o["state"], o["rows"]) for o in outcomes] == [
+        ("complete", 2),
+        ("complete", 100),
+        ("error", 0),
+    ]
+    assert intents[0]["purpose"] == "newsletter"
+    assert intents[0]["policy"] == "abcd"
+    assert intents[0]["tool"] == "mailer"
+
+
+async def test_what_reads_no_relation_has_no_record(proxy: Proxy) -> None:
+    client = await proxy.login()
+    for text in ("SELECT 1", "BEGIN", "SHOW timezone", "COMMIT", "SET timezone TO utc"):
+        await client.query(text)
+    assert not proxy.log.of("access.intent")
+
+
+async def test_a_portal_that_is_read_in_parts_is_one_access(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.parse(b"", b"SELECT a FROM people WHERE a <= 5"), m.bind(b"p", b""))
+    client.send(m.execute(b"p", 2), m.execute(b"p", 2), m.execute(b"p", 2), m.SYNC_MESSAGE)
+    assert kinds(await client.until_ready()) == "12DDsDDsDCZ"
+    assert len(proxy.log.of("access.intent")) == 1
+    (outcome,) = proxy.log.of("access.outcome")
+    assert (outcome["rows"], outcome["state"]) == (5, "complete")
+
+
+async def test_a_suspended_portal_ends_with_its_transaction(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.parse(b"", b"SELECT a FROM people"), m.bind(b"p", b""), m.execute(b"p", 2))
+    client.send(m.SYNC_MESSAGE)
+    assert kinds(await client.until_ready()) == "12DDsZ"
+    (outcome,) = proxy.log.of("access.outcome")
+    assert (outcome["rows"], outcome["state"]) == (2, "complete")
+    client.send(m.execute(b"p", 2), m.SYNC_MESSAGE)
+    assert error(await client.until_ready())["C"] == "34000"
+
+
+async def test_each_fetch_is_an_access_of_the_cursors_tables(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("BEGIN")
+    await client.query("DECLARE c CURSOR FOR SELECT a FROM people")
+    await client.query("FETCH 3 FROM c")
+    await client.query("FETCH 4 FROM c")
+    assert len(proxy.log.of("access.intent")) == 3
+    assert [o["rows"] for o in proxy.log.of("access.outcome")] == [0, 3, 4]
+
+
+async def test_an_execute_of_sql_is_an_access_of_what_was_prepared(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("PREPARE s AS SELECT a FROM people WHERE a < 4")
+    assert not proxy.log.of("access.intent")
+    assert len(rows(await client.query("EXECUTE s"))) == 3
+    assert len(proxy.log.of("access.intent")) == 1
+
+
+async def test_a_statement_that_fails_at_bind_has_a_record(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.parse(b"", b"SELECT a FROM people WHERE a = $1", [23]))
+    client.send(m.bind(b"", b"", [b"x"]), m.execute(b""), m.SYNC_MESSAGE)
+    assert error(await client.until_ready())["C"] == "22P02"
+    assert proxy.log.of("access.outcome")[0]["state"] == "error"
+
+
+async def test_a_client_that_leaves_in_the_middle_is_recorded_and_its_statement_cancelled(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login()
+    client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
+    await proxy.log.until("access.intent", 1)
+    client.close()
+    (outcome,) = await proxy.log.until("access.outcome", 1)
+    assert outcome["state"] == "client_gone"
+    async with asyncio.timeout(10):
+        while proxy.pool.leased:
+            await asyncio.sleep(0.01)
+    other = await proxy.login()
+    seen = await other.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+    )
+    assert rows(seen) == [[b"0"]]
+
+
+async def test_a_cancelled_statement_is_recorded_as_cancelled(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
+    await proxy.log.until("access.intent", 1)
+    proxy.door.cancel(*client.key)
+    assert error(await client.until_ready())["C"] == "57014"
+    assert proxy.log.of("access.outcome")[0]["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_retained_result_is_bounded_while_its_record_waits(proxy: Proxy, count: int) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    proxy.log.is_held = True
+    client.send(m.query(b"SELECT a, repeat('x', 1000) FROM numbers"))
+    await proxy.log.until("access.intent", 1)
+    (session,) = proxy.door._tools
+    async with asyncio.timeout(10):
+        while session._outbox.held < 256 * 1024:
+            await asyncio.sleep(0.01)
+    for _ in range(20 * count):
+        await asyncio.sleep(0.005)  # room for more to arrive, if anything were still read
+    assert session._outbox.held < 1024 * 1024
+    proxy.log.release()
+    assert len(rows(await client.until_ready())) == 20_000
