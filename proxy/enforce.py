@@ -32,7 +32,7 @@ from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
 from proxy.sql import copying, kinds
 from proxy.sql.catalog import Catalog
 from proxy.sql.functions import function_names
-from proxy.sql.grammar import RawStatement, Tree, canonical, canonical_inner, parse, parse_query
+from proxy.sql.grammar import RawStatement, Tree, canonical_inner, parse, parse_query
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
 from proxy.sql.read import Lists, NameResolver, Reading, RelationUse, check_type, read
@@ -147,7 +147,7 @@ class Enforcer:
         setting = kinds.set_config(statement, asker)
         if setting is not None:
             return setting
-        query = self._query(statement.node, canonical(statement.text), context)
+        query = self._query(statement.node, statement.canonical, context)
         return self._with_query(Kind.SELECT, query.text, query)
 
     def _declare(self, statement: RawStatement, context: PlanContext) -> Plan:
@@ -180,7 +180,7 @@ class Enforcer:
         ((query_kind, query_node),) = statement.node["query"].items()
         if query_kind != "SelectStmt":
             raise kinds.refuse_kind(query_kind)
-        whole = canonical(statement.text)
+        whole = statement.canonical
         inner = canonical_inner(statement.text, statement.kind)
         at = whole.find(inner) if closing else len(whole) - len(inner)
         if at < 0 or whole[at : at + len(inner)] != inner:
@@ -320,7 +320,7 @@ class Enforcer:
     def _described(self, plan: Plan, statement: RawStatement) -> Plan:
         if not plan.tables and plan.kind not in (Kind.PREPARE, Kind.FETCH, Kind.EXECUTE):
             return plan if plan.revision else replace(plan, revision=self.revision)
-        described = normalise(canonical(statement.text), self._known_names)
+        described = normalise(statement.canonical, self._known_names)
         return replace(
             plan, statement=described.text, shape=described.shape, revision=self.revision
         )

@@ -7,7 +7,7 @@ from typing import Final
 from proxy.errors import Reason, Refused
 from proxy.rewrite.check import is_same
 from proxy.rewrite.splice import quoted
-from proxy.sql.grammar import RawStatement, Tree, canonical, parse, scan
+from proxy.sql.grammar import RawStatement, Tree, parse, scan
 
 _OPTIONS: Final = frozenset(
     ["format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding"]
@@ -43,7 +43,7 @@ def _from_relation(statement: RawStatement) -> RawStatement:
     selected = ", ".join(map(quoted, columns)) if columns else "*"
     parts = [relation[key] for key in ("catalogname", "schemaname") if key in relation]
     name = ".".join(map(quoted, [*parts, relation["relname"]]))
-    whole = canonical(statement.text)
+    whole = statement.canonical
     # The first TO outside quotes ends the relation and its columns: both are identifiers.
     end = next(token.start for token in scan(whole) if token.name == "TO")
     (rewritten,) = parse(f"COPY (SELECT {selected} FROM {name}) {whole[end:]}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -24,13 +25,18 @@ from proxy.errors import Reason, Refused
 Tree = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RawStatement:
     """One statement of a query string: its kind, its tree and its own text."""
 
     kind: str  # the node's name: SelectStmt, CopyStmt, …
     node: Tree  # the node's fields
     text: str
+
+    @cached_property
+    def canonical(self) -> str:
+        """The statement as PostgreSQL's deparser prints it: no comments, one spelling."""
+        return _deparse(_parse_protobuf(_encode(self.text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,6 @@ def parse_query(text: str) -> Tree:
         raise Refused(Reason.READERS_DISAGREE, "the rewritten text is not one statement")
     tree: Tree = statements[0]["stmt"]
     return tree
-
-
-def canonical(text: str) -> str:
-    """The same statement as PostgreSQL's deparser prints it: no comments, one spelling."""
-    return _deparse(_parse_protobuf(_encode(text)))
 
 
 def canonical_inner(text: str, kind: str) -> str:

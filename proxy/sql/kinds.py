@@ -14,7 +14,7 @@ from typing import Any, Final
 from proxy.errors import Reason, Refused
 from proxy.policy.model import Policy
 from proxy.rewrite.plan import Kind, Plan
-from proxy.sql.grammar import RawStatement, Tree, canonical
+from proxy.sql.grammar import RawStatement, Tree
 from proxy.sql.settings import SettingLimits, check_set, is_show_allowed
 
 PURPOSE_SETTING: Final = "consent.purpose"
@@ -66,15 +66,15 @@ def other(statement: RawStatement) -> Plan:
         case "DeallocateStmt":
             return _named(Kind.DEALLOCATE, statement, "name")
         case "DiscardStmt":
-            return Plan(kind=Kind.DISCARD, text=canonical(statement.text), setting="all")
+            return Plan(kind=Kind.DISCARD, text=statement.canonical, setting="all")
         case "UnlistenStmt":
-            return Plan(kind=Kind.HARMLESS, text=canonical(statement.text))
+            return Plan(kind=Kind.HARMLESS, text=statement.canonical)
         case _:
             raise refuse_kind(statement.kind)
 
 
 def _named(kind: Kind, statement: RawStatement, field: str) -> Plan:
-    return Plan(kind=kind, text=canonical(statement.text), name=statement.node.get(field))
+    return Plan(kind=kind, text=statement.canonical, name=statement.node.get(field))
 
 
 # --- transactions ----------------------------------------------------------------------------
@@ -93,15 +93,15 @@ def transaction(statement: RawStatement) -> Plan:
                 is_snapshot_isolation=isolation,
             )
         case "TRANS_STMT_COMMIT":
-            return Plan(kind=Kind.COMMIT, text=canonical(statement.text))
+            return Plan(kind=Kind.COMMIT, text=statement.canonical)
         case "TRANS_STMT_ROLLBACK":
-            return Plan(kind=Kind.ROLLBACK, text=canonical(statement.text))
+            return Plan(kind=Kind.ROLLBACK, text=statement.canonical)
         case "TRANS_STMT_SAVEPOINT" | "TRANS_STMT_RELEASE":
             name = node.get("savepoint_name")
-            return Plan(kind=Kind.SAVEPOINT, text=canonical(statement.text), name=name)
+            return Plan(kind=Kind.SAVEPOINT, text=statement.canonical, name=name)
         case "TRANS_STMT_ROLLBACK_TO":
             name = node.get("savepoint_name")
-            return Plan(kind=Kind.ROLLBACK_TO, text=canonical(statement.text), name=name)
+            return Plan(kind=Kind.ROLLBACK_TO, text=statement.canonical, name=name)
         case _:
             raise Refused(Reason.STATEMENT_KIND, "two-phase commit is not supported")
 
@@ -285,7 +285,7 @@ def show(statement: RawStatement) -> Plan:
     name = statement.node["name"].lower()
     if name not in (PURPOSE_SETTING, "search_path") and not is_show_allowed(name):
         raise Refused(Reason.SETTING_NOT_ALLOWED, f"setting {name} is not shown")
-    return Plan(kind=Kind.SHOW, text=canonical(statement.text), setting=name)
+    return Plan(kind=Kind.SHOW, text=statement.canonical, setting=name)
 
 
 # --- set_config ------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def _plan_set_config(statement: RawStatement, setting: tuple[str, str, bool], as
     is_path = name == "search_path"
     values = [part.strip().strip('"') for part in value.split(",")] if is_path else [value]
     plan = set_value(name, values, asker, is_local=is_local)
-    return replace(plan, text=canonical(statement.text))
+    return replace(plan, text=statement.canonical)
 
 
 # --- EXECUTE ---------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def execute(statement: RawStatement, check_type: Callable[[Tree], None]) -> Plan
     """EXECUTE: its arguments are literals, or casts of them."""
     for argument in statement.node.get("params", ()):
         _check_literal(argument, check_type)
-    return Plan(kind=Kind.EXECUTE, text=canonical(statement.text), name=statement.node.get("name"))
+    return Plan(kind=Kind.EXECUTE, text=statement.canonical, name=statement.node.get("name"))
 
 
 def _check_literal(node: Any, check_type: Callable[[Tree], None]) -> None:
