@@ -22,6 +22,7 @@ from proxy.policy.load import load_policy
 from proxy.policy.model import Policy
 from proxy.policy.problem import PolicyErrors
 from proxy.sql.catalog import Catalog, load_catalog
+from proxy.sql.functions import function_names, is_operator_allowed
 
 if TYPE_CHECKING:
     import asyncpg
@@ -145,8 +146,8 @@ def _held_against(policy: Policy, catalog: Catalog) -> Iterator[Finding]:
 def _shadows(catalog: Catalog) -> Iterator[Finding]:
     """Names of the policy's schemas that PostgreSQL could take instead of its own."""
     for kind, names in (
-        ("functions", catalog.shadowed_functions),
-        ("operators", catalog.shadowed_operators),
+        ("functions", catalog.shadowed_functions & function_names()),
+        ("operators", {n for n in catalog.shadowed_operators if is_operator_allowed(None, n)}),
         ("types", catalog.shadowed_types),
     ):
         if names:

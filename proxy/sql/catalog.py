@@ -135,8 +135,8 @@ class Catalog:
     server_version: int  # server_version_num: 180004
     database: str
     relations: Mapping[RelationName, Relation]
-    # Names that the path's schemas define over built-in argument types too: an unqualified use in
-    # a tool's text could reach them instead of pg_catalog's (design.md, "Resolve").
+    # Names that the path's schemas define: an unqualified use in a tool's text could reach them
+    # instead of pg_catalog's (design.md, "Resolve").
     shadowed_functions: frozenset[str]
     shadowed_operators: frozenset[str]
     # Enum types of the path's schemas: the only types beyond pg_catalog's that a cast may name.
@@ -147,8 +147,9 @@ class Catalog:
     # (operator, left type oid, right type oid) of pg_catalog whose function is leakproof.
     leakproof_operators: frozenset[tuple[str, int, int]]
     revision: str  # SHA-256, hex, of all of the above
-    # Functions of the path's schemas that PostgreSQL would call for `x.name`, where the row `x`
-    # has no column `name` (column notation): such a reference must be refused.
+    # Functions (and types: casts) of pg_catalog and the path's schemas that PostgreSQL would call
+    # for `(x).name`, where x has no field `name`; and those of them that take a row.
+    dotted_functions: frozenset[str] = frozenset()
     row_functions: frozenset[str] = frozenset()
     # Relations of pg_catalog and information_schema with their columns in table order.
     system_relations: Mapping[RelationName, tuple[Column, ...]] = field(default_factory=dict)
@@ -189,7 +190,10 @@ def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
         leakproof_operators=frozenset(
             (row["name"], row["left"], row["right"]) for row in read["leakproof_operators"]
         ),
-        row_functions=_names(read["row_functions"]),
+        dotted_functions=_names(read["dotted_functions"]),
+        row_functions=frozenset(
+            row["name"] for row in read["dotted_functions"] if row["takes_row"]
+        ),
         system_relations={
             RelationName(row["schema"], row["name"]): columns.get(row["oid"], ())
             for row in read["relations"]

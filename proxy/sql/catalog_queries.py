@@ -113,15 +113,14 @@ SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits
  ORDER BY 1, 2
 """
 
-# A function of the same name is a shadow unless it belongs to an extension and takes a type of
-# its own (citext's max): only a column of that type reaches it, and the extension's type was the
-# customer's choice. Whatever a user wrote is a shadow, whatever it takes.
+# Whatever a user wrote is a shadow, whatever it takes, and even where this server's pg_catalog has
+# no such name: the lists hold names of the newest PostgreSQL. Only what belongs to an extension
+# and takes a type of its own is not (citext's max): a column of that type alone reaches it, and
+# the extension's type was the customer's choice.
 SHADOWED_FUNCTIONS: Final = """
 SELECT DISTINCT p.proname::text AS name
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE n.nspname = ANY($1::text[])
-   AND EXISTS (SELECT FROM pg_proc b
-                WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace)
    AND NOT (EXISTS (SELECT FROM unnest(p.proargtypes) a WHERE a >= 16384)
         AND EXISTS (SELECT FROM pg_depend d
                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
@@ -133,8 +132,6 @@ SHADOWED_OPERATORS: Final = """
 SELECT DISTINCT o.oprname::text AS name
   FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
  WHERE n.nspname = ANY($1::text[])
-   AND EXISTS (SELECT FROM pg_operator b
-                WHERE b.oprname = o.oprname AND b.oprnamespace = 'pg_catalog'::regnamespace)
    AND NOT ((o.oprleft >= 16384 OR o.oprright >= 16384)
         AND EXISTS (SELECT FROM pg_depend d
                      WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid
@@ -142,15 +139,23 @@ SELECT DISTINCT o.oprname::text AS name
  ORDER BY 1
 """
 
-# `x.f` is `f(x)` where `x` has no column f (Function Calls, "functional notation"). A guard is of
-# type record, so functions of a relation's own row type are out of reach; those of record and of
-# the polymorphic types are not.
-ROW_FUNCTIONS: Final = """
-SELECT DISTINCT p.proname::text AS name
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE n.nspname = ANY($1::text[]) AND p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
-   AND (SELECT t.typtype FROM pg_type t WHERE t.oid = p.proargtypes[0]) IN ('p', 'c')
- ORDER BY 1
+# `x.f` is `f(x)` where `x` has no column f (Function Calls, "functional notation"), whatever the
+# type of x: `(7).f` too, and `('…'::text).ts_stat` ran any query (measured). A type's name is a
+# cast. `takes_row`: a row can be its argument; a guard's is of type record, so functions of a
+# relation's own row type are out of reach, those of record and of the polymorphic types are not.
+DOTTED_FUNCTIONS: Final = """
+SELECT name, bool_or(takes_row) AS takes_row
+  FROM (SELECT p.proname::text AS name, n.nspname::text AS schema,
+               (SELECT t.typtype FROM pg_type t WHERE t.oid = p.proargtypes[0]) IN ('p', 'c')
+                 AS takes_row
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1
+        UNION ALL
+        SELECT t.typname::text, n.nspname::text, false
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE t.typtype <> 'c') callable
+ WHERE schema = ANY($1::text[]) OR schema IN ('pg_catalog', 'information_schema')
+ GROUP BY name ORDER BY name
 """
 
 LEAKPROOF: Final = """
@@ -170,7 +175,7 @@ BY_SCHEMA: Final[Mapping[str, str]] = {
     "types": TYPES,
     "shadowed_functions": SHADOWED_FUNCTIONS,
     "shadowed_operators": SHADOWED_OPERATORS,
-    "row_functions": ROW_FUNCTIONS,
+    "dotted_functions": DOTTED_FUNCTIONS,
     "leakproof_operators": LEAKPROOF,
 }
 

@@ -163,6 +163,8 @@ class _Walker:
         self.reading = Reading()
         self._resolve = resolve
         self._lists = lists
+        self._function_items: set[str] = set()
+        self._has_unnamed_function = False
         self._checks: Mapping[str, Callable[[Tree], None]] = {
             "FuncCall": self._function,
             "A_Expr": self._expression,
@@ -283,11 +285,25 @@ class _Walker:
             alias = node.get("alias")
             if alias:
                 here.append(_Item(alias["aliasname"], None))
+            if kind == "RangeFunction":
+                self._note_function(node)
             pending.append(holder)
         elif kind == "RangeTableSample":
             raise Refused(Reason.STATEMENT_KIND, "TABLESAMPLE is not supported")
         else:
             raise Refused(Reason.NOT_UNDERSTOOD, f"this form of FROM item is not supported: {kind}")
+
+    def _note_function(self, node: Tree) -> None:
+        """Remember by which name a function of the FROM list can be a value of its own."""
+        if "alias" in node:
+            self._function_items.add(node["alias"]["aliasname"])
+            return
+        for item in node.get("functions", ()):
+            call = item["List"]["items"][0].get("FuncCall")
+            if call is None:
+                self._has_unnamed_function = True  # CURRENT_USER, CAST …: named by PostgreSQL
+            else:
+                self._function_items.add(names_of(call["funcname"])[-1])
 
     def _join(
         self,
@@ -382,15 +398,26 @@ class _Walker:
             else:
                 self.reading.qualified.add((fields[-2]["String"].get("sval", ""), name))
         if len(fields) > 1 and "String" in last:
-            self._no_row_function(last["String"].get("sval", ""))
+            is_row = not self._may_be_scalar(fields[-2]["String"].get("sval", ""))
+            self._no_dotted_function(last["String"].get("sval", ""), is_row=is_row)
         if len(fields) == 3:
             self._drop_schema(fields, scopes)
 
-    def _no_row_function(self, name: str) -> None:
-        # `row.name` calls function name(row) where the row has no such column.
-        if name in self._lists.catalog.row_functions:
+    def _may_be_scalar(self, item: str) -> bool:
+        """A FROM item that is a function of a scalar type: its name alone is such a value."""
+        return self._has_unnamed_function or item in self._function_items
+
+    def _no_dotted_function(self, name: str, *, is_row: bool) -> None:
+        # `x.name` calls function name(x) where x has no field of that name, without a FuncCall in
+        # the tree: `('select …'::text).ts_stat` runs a query.
+        catalog = self._lists.catalog
+        known = catalog.row_functions if is_row else catalog.dotted_functions
+        is_allowed = name not in catalog.shadowed_functions and is_function_allowed(None, name, 1)
+        if name in known and not is_allowed:
             raise Refused(
-                Reason.FUNCTION_NOT_ALLOWED, f"{name} can not be written behind a row and a dot"
+                Reason.FUNCTION_NOT_ALLOWED,
+                f"function {name} is not allowed, nor behind a dot",
+                hint="Where a column is meant, write it behind its table's name.",
             )
 
     def _drop_schema(self, fields: list[Tree], scopes: tuple[list[_Item], ...]) -> None:
@@ -453,7 +480,7 @@ class _Walker:
     def _indirection(self, node: Tree) -> None:
         for part in node.get("indirection", ()):
             if "String" in part:
-                self._no_row_function(part["String"].get("sval", ""))
+                self._no_dotted_function(part["String"].get("sval", ""), is_row=False)
 
     def _parameter(self, node: Tree) -> None:
         number = node.get("number", 0)
