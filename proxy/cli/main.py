@@ -68,7 +68,7 @@ def serve(
 @app.command()
 def demo(
     folder: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep everything there; else it is gone.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where everything is kept; else ./demo.")
     ] = None,
     customers: Annotated[
         int, typer.Option(min=1, max=10_000_000, help="How many people the database has.")

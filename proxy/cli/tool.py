@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,9 +20,6 @@ app = typer.Typer(
 )
 Role = Literal["tool", "consent", "review", "metrics"]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name that comes in.")]
-
-# 192 bits: nobody types it, and nobody guesses it.
-_GENERATED_BYTES: Final = 24
 
 
 @app.command()
@@ -51,12 +47,13 @@ def password(
     """Set a password, read from standard input (or asked for), or made with --generate."""
     from proxy.cli.opening import read_secret
     from proxy.errors import ConfigurationError
+    from proxy.passwords import generate_password
 
     _, store = _open(config)
     if store.credential(name) is None:
         raise ConfigurationError(f"there is no {name}: consent-proxy tool add {name}")
     if generate:
-        made = secrets.token_urlsafe(_GENERATED_BYTES)
+        made = generate_password()
         store.set_password(name, made)
         print(made)
     else:
