@@ -40,6 +40,7 @@ from proxy.sql.resolve import RelationPlace, places, read_query
 from proxy.sql.settings import SettingLimits
 
 _CURSOR_OPT_HOLD: Final = 0x0020  # nodes/parsenodes.h
+_UNKNOWN_TYPE: Final = -1  # no type's oid; 0 would say that PostgreSQL infers the type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,9 @@ class Enforcer:
     def _prepare(self, statement: RawStatement, context: PlanContext) -> Plan:
         for item in statement.node.get("argtypes", ()):
             check_type(item["TypeName"], self._lists)
+        # Types by name: their oids are not known here, so that no such parameter is pushed down.
+        types = (_UNKNOWN_TYPE,) * len(statement.node.get("argtypes", ()))
+        context = replace(context, parameter_types=types)
         plan = self._enclosed(Kind.PREPARE, statement, context, "")
         inner_text = canonical_inner(statement.text, statement.kind)
         (inner,) = self.plan(inner_text, replace(context, is_extended=True))

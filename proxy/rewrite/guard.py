@@ -9,7 +9,8 @@
 Why it is sound (measured, research/rewriting.md 3.5 and 4):
 * a CASE is never taken apart: PostgreSQL pushes the whole of it, never the bare column;
 * a guard that removes rows is fenced by OFFSET 0, or a tool's condition would be evaluated on
-  removed rows and print them in an error;
+  removed rows and print them in an error; so is one over a view that is no security barrier,
+  for the rows that the view leaves out;
 * one LEFT JOIN on a unique key keeps one row per row, and is dropped where no guarded column is
   read; EXISTS or IN inside the CASE would be 10 to 40 times slower;
 * every name, function and operator is schema-qualified: nothing depends on a tool's settings.
@@ -248,13 +249,17 @@ def build_guard(
         select = select.join(join, copy=False)
     conditions = list(_row_conditions(policy, purpose, found, verdict, database))
     if conditions:
-        select = select.where(joined(conditions, exp.And), copy=False).offset(0, copy=False)
+        select = select.where(joined(conditions, exp.And), copy=False)
+    removes_rows = bool(conditions) or database.is_open_view
+    if removes_rows:
+        # A view leaves rows out too: a tool's condition must not meet those either.
+        select = select.offset(0, copy=False)
     return Guard(
         verdict=verdict,
         relation=database,
         columns=tuple(shown),
         select=select,
-        removes_rows=bool(conditions),
+        removes_rows=removes_rows,
     )
 
 

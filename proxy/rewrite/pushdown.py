@@ -76,6 +76,8 @@ def push_down(
     """The guard with the conditions that may be repeated in it; None if there are none."""
     if use.is_nullable_side or use.is_hidden or use.has_column_aliases:
         return None
+    if guard.relation.is_open_view:
+        return None  # a column of it may be an expression that fails on a row that it leaves out
     shown = {each.name: each for each in guard.columns}
     if not guard.removes_rows and not any(isinstance(e.verdict, Guarded) for e in guard.columns):
         return None  # PostgreSQL pushes into a plain derived table by itself

@@ -58,6 +58,7 @@ class GuardStore:
         takes_all = (
             id(use.select) in reading.starred_selects
             or use.has_column_aliases
+            or use.is_hidden  # `j` and `j.*` of `(t JOIN …) AS j` are all columns of t
             or use.alias in reading.starred
             or use.alias in reading.single_names
             # `row.name` without such a column is a function of the whole row.

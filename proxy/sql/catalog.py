@@ -59,6 +59,12 @@ class Relation:
     columns: tuple[Column, ...]  # in table order, dropped ones left out
     # Columns that carry a valid, non-partial, immediate unique index on plain columns.
     unique_keys: frozenset[tuple[str, ...]]
+    is_barrier: bool = False  # a view WITH (security_barrier)
+
+    @property
+    def is_open_view(self) -> bool:
+        """A view through which PostgreSQL evaluates conditions on rows that it leaves out."""
+        return self.kind == "v" and not self.is_barrier
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -268,6 +274,7 @@ def _relations(
             kind=row["kind"],
             columns=columns.get(row["oid"], ()),
             unique_keys=keys.get(row["oid"], frozenset()),
+            is_barrier=row["is_barrier"],
         )
         for row in rows
         if row["oid"] >= FIRST_NORMAL_OID

@@ -41,8 +41,11 @@ CREATE SEQUENCE crm.people_id START :serial;
 SELECT nextval('crm.people_id');
 
 -- A view of the policy whose own rows are a choice: the others are nobody's to see.
-CREATE TABLE private.members (id bigint, nick text, years int, is_vip boolean);
-CREATE VIEW crm.adults AS SELECT id, nick, years FROM private.members WHERE NOT is_vip;
+CREATE TABLE private.ranks (rank int PRIMARY KEY, name text);
+CREATE TABLE private.members (id bigint, nick text, years int, rank int);
+CREATE VIEW crm.adults AS
+    SELECT id, nick, years FROM private.members JOIN private.ranks USING (rank) WHERE name <> 'vip';
+CREATE VIEW crm.adults_barred WITH (security_barrier) AS SELECT * FROM crm.adults;
 -- And those that the policy does not name.
 CREATE VIEW crm.people_view AS SELECT * FROM crm.people;
 CREATE MATERIALIZED VIEW crm.people_copy AS SELECT 1 AS id, ':email7'::text AS email;
@@ -131,8 +134,9 @@ INSERT INTO crm.events SELECT n, n, 'event' || n FROM generate_series(1, 6) n;
 INSERT INTO crm.events SELECT n, n, ':what' || n FROM generate_series(7, 10) n;
 INSERT INTO crm.internal SELECT n, n, ':internal' || n FROM generate_series(1, 9) n;
 INSERT INTO private.people SELECT n, ':email' || n FROM generate_series(1, 9) n;
-INSERT INTO private.members SELECT n, 'nick' || n, 20 + n, false FROM generate_series(1, 4) n;
-INSERT INTO private.members SELECT 50 + n, ':nick' || n, 0, true FROM generate_series(1, :removed) n;
+INSERT INTO private.ranks VALUES (1, 'plain'), (2, 'vip');
+INSERT INTO private.members SELECT n, 'nick' || n, 20 + n, 1 FROM generate_series(1, 4) n;
+INSERT INTO private.members SELECT 50 + n, ':nick' || n, 0, 2 FROM generate_series(1, :removed) n;
 INSERT INTO ref.shops VALUES (1, 'Madrid', 'shop1@fine.example'), (2, 'Berlin', 'shop2@fine.example');
 
 -- The order of rows on disk is the same in every world, and statistics hold what can leak.
