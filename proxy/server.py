@@ -153,6 +153,7 @@ class Server:
             ledger=lambda: self._ledger,
             metrics=self._metrics,
             readiness=self.readiness,
+            statement_s=config.limits.statement_s,
         )
         self._note_policy(policy)
         ready = await self._open_doors()
