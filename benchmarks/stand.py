@@ -59,7 +59,8 @@ class Target:
         for each in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = each.cpu_times()
-                total += times.user + times.system
+                # Children that ended are in their parent's account: a backend per connection.
+                total += times.user + times.system + times.children_user + times.children_system
         return total
 
 
@@ -135,7 +136,7 @@ access_log: {{folder: access-log, durability: {durability}}}
     secrets.add(TOOL, "tool")
     secrets.set_password(TOOL, PASSWORD)
     ready_file = folder / "ready.json"
-    command = [sys.executable, "-m", "proxy.cli", "serve"]
+    command = [str(Path(sys.executable).parent / "consent-proxy"), "serve"]
     command += ["--config", str(folder / "consent-proxy.yaml"), "--ready-file", str(ready_file)]
     with _running(command) as process:
         _wait(process, ready_file.exists)
