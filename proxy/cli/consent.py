@@ -176,7 +176,7 @@ def import_events(
 @app.command()
 def export(
     format: Annotated[  # noqa: A002 - the name of the option
-        Literal["csv", "ndjson"], typer.Option(help="`import` reads both.")
+        Literal["csv", "ndjson"], typer.Option(metavar="csv|ndjson", help="`import` reads both.")
     ] = "csv",
     output: OutputOption = None,
     config: ConfigOption = None,

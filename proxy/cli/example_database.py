@@ -134,6 +134,8 @@ def _columns(
              for name in row]  # fmt: skip
     listed: Mapping[str, str | None] = {name: c.type for name, c in (rule.columns or {}).items()}
     every = dict.fromkeys((*listed, *sorted(rule_columns(policy, relation)), *named))
+    # An open table whose columns nobody knows still has to be one.
+    every = every or {"id": None}
     needed = dict(_rule_types(policy, relation))
     return {name: listed.get(name) or needed.get(name, "text") for name in every}
 

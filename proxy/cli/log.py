@@ -37,7 +37,7 @@ LogFolderOption = Annotated[
 
 @app.command()
 def tail(
-    count: Annotated[int, typer.Option("-n", min=0, help="How many records.")] = 10,
+    count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many records.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="And those to come.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Records as JSON lines.")] = False,
     folder: LogFolderOption = None,
@@ -72,7 +72,7 @@ def search(
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="The first so many; else all.")
+        int | None, typer.Option("--limit", metavar="N", min=1, help="The first so many; else all.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Records as JSON lines.")] = False,
     folder: LogFolderOption = None,
@@ -148,7 +148,10 @@ def report(
 def export(
     format: Annotated[  # noqa: A002 - the name of the option
         Literal["jsonl", "csv", "ocsf"],
-        typer.Option(help="CSV is safe against formulas; ocsf is not in this version."),
+        typer.Option(
+            metavar="jsonl|csv|ocsf",
+            help="CSV is safe against formulas; ocsf is not in this version.",
+        ),
     ] = "jsonl",
     tool: ToolOption = None,
     purpose: PurposeOption = None,

@@ -54,7 +54,7 @@ def root(
 def serve(
     config: ConfigOption = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Processes that share the port.")
+        int, typer.Option(metavar="N", min=1, max=256, help="Processes that share the port.")
     ] = 1,
     ready_file: ReadyFileOption = None,
 ) -> None:
@@ -71,9 +71,12 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Where everything is kept; else ./demo.")
     ] = None,
     customers: Annotated[
-        int, typer.Option(min=1, max=10_000_000, help="How many people the database has.")
+        int,
+        typer.Option(metavar="N", min=1, max=10_000_000, help="How many people the database has."),
     ] = 20_000,
-    seed: Annotated[int, typer.Option(help="The same number makes the same people.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same number makes the same people.")
+    ] = 1,
     postgres: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where PostgreSQL's door is; port 0: any.")
     ] = "127.0.0.1:6432",

@@ -83,7 +83,8 @@ def schema() -> None:
 def matrix(
     folder: FolderArgument = None,
     format: Annotated[  # noqa: A002 - the name of the option
-        Literal["table", "csv", "html", "json"], typer.Option(help="How it is printed.")
+        Literal["table", "csv", "html", "json"],
+        typer.Option(metavar="table|csv|html|json", help="How it is printed."),
     ] = "table",
     json: JsonOption = False,
     tool: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tool.")] = None,

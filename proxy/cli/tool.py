@@ -25,7 +25,12 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name that
 @app.command()
 def add(
     name: NameArgument,
-    role: Annotated[Role, typer.Option(help="What it may do; `tool` runs statements.")] = "tool",
+    role: Annotated[
+        Role,
+        typer.Option(
+            metavar="tool|consent|review|metrics", help="What it may do; `tool` runs statements."
+        ),
+    ] = "tool",
     config: ConfigOption = None,
 ) -> None:
     """Add a name. It can do nothing until it has a password or a token."""
