@@ -30,6 +30,7 @@ from proxy.upstream.connection import HIGH_WATER_BYTES, UpstreamConnection
 from proxy.wire import messages
 from proxy.wire.framing import FrontendReader
 from proxy.wire.startup import (
+    STARTUP_BYTES_MAX,
     CancelRequest,
     GssEncRequest,
     SslRequest,
@@ -120,8 +121,10 @@ class ClientSession(asyncio.Protocol):
                     self._reader.feed(data)
                     self._pump()
                 case _Phase.SECURING:
-                    # Sent in clear before our answer: not to be believed (CVE-2021-23214).
-                    self._abort()
+                    # Deciphered already: nothing is read in clear any more (_answer_ssl).
+                    self._early += data
+                    if len(self._early) > STARTUP_BYTES_MAX:
+                        self._abort()
                 case _Phase.CLOSED:
                     return
         except ClientProtocolError as error:
@@ -178,6 +181,9 @@ class ClientSession(asyncio.Protocol):
             return
         self._phase = _Phase.SECURING
         self._write(b"S")
+        if self._transport is not None:
+            # What comes next goes to TLS: nothing in clear is read any more (CVE-2021-23214).
+            self._transport.pause_reading()
         _ = self._start(self._secure(context))
 
     async def _secure(self, context: ssl.SSLContext) -> None:
@@ -202,6 +208,10 @@ class ClientSession(asyncio.Protocol):
         self._is_secure = True
         if self._phase is _Phase.SECURING:
             self._phase = _Phase.STARTUP
+            try:
+                self._start_up()
+            except ClientProtocolError as error:
+                self._end(errors.protocol_violation(str(error)))
 
     # --- login ---
 

@@ -36,7 +36,7 @@ _TABLE = re.compile(r"\b(?:from|copy)\s+(?!in\b)([a-z_.]+)", re.IGNORECASE)
 
 
 def _name(text: str, kind: Kind) -> str | None:
-    word = text.rstrip(";").split()
+    word = text.replace(chr(34), "").rstrip(";").split()
     match kind:
         case Kind.DECLARE | Kind.PREPARE | Kind.EXECUTE:
             return re.split(r"[\s(]", word[1])[0]
@@ -85,9 +85,14 @@ class FakePlanner:
 
     def _one(self, text: str, context: PlanContext) -> Plan:
         lower = text.lower()
-        kind = next((kind for words, kind in _KINDS if re.match(rf"({words})\b", lower)), Kind.SELECT)
+        kind = next(
+            (kind for words, kind in _KINDS if re.match(rf"({words})\b", lower)), Kind.SELECT
+        )
         tables = tuple(
-            TableUse(name=f"public.{name}", columns=(ColumnUse(name="a", category=None, verdict="shown"),))
+            TableUse(
+                name=f"public.{name}",
+                columns=(ColumnUse(name="a", category=None, verdict="shown"),),
+            )
             for name in dict.fromkeys(_TABLE.findall(text))
             if kind in (Kind.SELECT, Kind.COPY, Kind.DECLARE)
         )
@@ -108,7 +113,9 @@ class FakePlanner:
             asks = True if re.search("repeatable read|serializable", lower) else None
             return replace(plan, is_snapshot_isolation=asks)
         if kind is Kind.PREPARE:
-            inner = self._one(re.split(r"\bas\b", text, maxsplit=1, flags=re.IGNORECASE)[1], context)
+            inner = self._one(
+                re.split(r"\bas\b", text, maxsplit=1, flags=re.IGNORECASE)[1], context
+            )
             return replace(plan, inner=replace(inner, text=inner.text.strip()))
         if kind is Kind.DISCARD:
             return replace(plan, setting="all")

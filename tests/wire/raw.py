@@ -28,7 +28,12 @@ class Raw:
 
     @classmethod
     async def login(
-        cls, port: int, database: str, user: str = "mailer", password: str = PASSWORD, **settings: str
+        cls,
+        port: int,
+        database: str,
+        user: str = "mailer",
+        password: str = PASSWORD,
+        **settings: str,
     ) -> Self:
         client = await cls.open(port)
         await client.log_in({"user": user, "database": database, **settings}, password)

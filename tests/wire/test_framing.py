@@ -10,9 +10,7 @@ from proxy.errors import ClientProtocolError, UpstreamProtocolError
 from proxy.wire import framing
 from proxy.wire import messages as m
 
-BODIES = st.lists(
-    st.tuples(st.sampled_from(b"QPBDECSHXdT"), st.binary(max_size=300)), max_size=20
-)
+BODIES = st.lists(st.tuples(st.sampled_from(b"QPBDECSHXdT"), st.binary(max_size=300)), max_size=20)
 CUTS = st.lists(st.integers(min_value=1, max_value=60), min_size=1, max_size=30)
 
 

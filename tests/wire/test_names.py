@@ -180,7 +180,14 @@ async def test_a_purpose_that_is_set_holds_for_statements_sent_in_the_same_breat
     client.send(m.query(b"SELECT PURPOSE"), _run(b"s"), m.query(b"SHOW consent.purpose"))
     seen = await client.until_ready(9)
     found = [row[0] for row in rows(seen)]
-    assert found == [b"newsletter", b"service", b"service", b"newsletter", b"newsletter", b"newsletter"]
+    assert found == [
+        b"newsletter",
+        b"service",
+        b"service",
+        b"newsletter",
+        b"newsletter",
+        b"newsletter",
+    ]
     assert kinds(seen).count("E") == 0
 
 

@@ -89,7 +89,9 @@ async def test_a_sealed_log_answers_no_statement_that_reads_and_every_other(prox
 
 async def test_each_statement_of_a_text_has_its_record_and_its_outcome(proxy: Proxy) -> None:
     client = await proxy.login()
-    await client.query(f"SELECT 1; {READS}; COPY people TO STDOUT; SELECT a FROM numbers WHERE a/0=1")
+    await client.query(
+        f"SELECT 1; {READS}; COPY people TO STDOUT; SELECT a FROM numbers WHERE a/0=1"
+    )
     intents, outcomes = proxy.log.of("access.intent"), proxy.log.of("access.outcome")
     assert [intent["id"] for intent in intents] == [outcome["id"] for outcome in outcomes]
     assert [(o["state"], o["rows"]) for o in outcomes] == [

@@ -22,9 +22,7 @@ def _talk(
     server_binding: bytes | None = None,
 ) -> None:
     client = ScramClient(offered, password, os.urandom(18), client_binding)
-    server = ScramServer(
-        client.mechanism, make_verifier("secret"), os.urandom(18), server_binding
-    )
+    server = ScramServer(client.mechanism, make_verifier("secret"), os.urandom(18), server_binding)
     first = server.first(client.first())
     client.verify(server.final(client.final(first)))
 
@@ -109,8 +107,7 @@ def test_rfc_7677s_example() -> None:
     server._nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
     first = server.first(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")
     assert first == (
-        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
-        b"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
     )
     final = server.final(
         b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
