@@ -9,10 +9,17 @@ from __future__ import annotations
 import base64
 import re
 import struct
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import orjson
+
+from tests.bypass.client import Client
+from tests.world import World
 
 FOLDER: Final = Path(__file__).parent
 POLICY: Final = FOLDER / "policy"
@@ -31,12 +38,10 @@ class Words:
     mark: str  # three lower-case letters that occur nowhere else
     values: Mapping[str, str]
 
-    def script(self) -> str:
-        """database.sql with the values of this world."""
-        text = (FOLDER / "database.sql").read_text()
-        known = {f"S{self.mark}-{name}" for name in _TEXTS}
-        values = {**self.values, **{name: f"S{self.mark}-{name}" for name in _TEXTS}}
-        assert len(known) == len(_TEXTS)
+    def script(self, now: str) -> str:
+        """rows.sql with the values of this world; `now` is the same in every world."""
+        text = (FOLDER / "rows.sql").read_text()
+        values = {**self.values, **{name: f"S{self.mark}-{name}" for name in _TEXTS}, "now": now}
         names = sorted(values, key=len, reverse=True)
         return re.sub(rf"(?<![:\w]):({'|'.join(names)})", lambda found: values[found[1]], text)
 
@@ -95,3 +100,79 @@ OTHER: Final = Words(
         "removed": "5",
     },
 )
+
+
+# --- both of them, answering -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Side:
+    """One world behind its proxy, with a connection per tool that is kept."""
+
+    world: World
+    words: Words
+    leaks: list[bytes] = field(default_factory=list)
+    _clients: dict[str, Client] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.leaks = self.words.leaks()
+
+    def client(self, tool: str) -> Client:
+        """An idle connection of the tool."""
+        client = self._clients.get(tool)
+        if client is None:
+            client = self._clients[tool] = self.connect(tool)
+        return client
+
+    def connect(self, tool: str, **start: str) -> Client:
+        """A connection of its own."""
+        start = {"database": self.world.database, **start}
+        return Client.connect(self.world.address, tool, self.world.passwords[tool], **start)
+
+    def forget(self, tool: str) -> None:
+        self._clients.pop(tool).close()
+
+    def post(self, path: str, credential: str, body: object) -> tuple[int, bytes]:
+        """Status and body, whatever they are."""
+        request = urllib.request.Request(  # noqa: S310 - our own proxy on loopback
+            self.world.http + path,
+            data=orjson.dumps(body),
+            headers={
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {self.world.tokens[credential]}",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def close(self) -> None:
+        for tool in list(self._clients):
+            self.forget(tool)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    sides: tuple[Side, Side]
+
+    def record(self, subject: int, purpose: str, state: str, **more: object) -> None:
+        for side in self.sides:
+            side.world.record(subject, purpose, state, **more)
+
+
+def people_speak(world: World) -> None:
+    """Who agreed to what: 1 to 6 agreed; 7 never spoke, 8 refused, 9 withdrew, 10 is restricted."""
+    for person in range(1, 7):
+        world.record(person, "profile", "given")
+        world.record(person, "campaign", "given")
+    world.record(1, "profile", "given", category="user.guessed")
+    for purpose in ("profile", "campaign"):
+        world.record(8, purpose, "refused")
+        world.record(9, purpose, "given")
+        world.record(9, purpose, "withdrawn")
+        world.record(10, purpose, "given")
+    for person in (7, 8, 9):
+        world.record(person, "service", "objected")
+    world.record(10, None, "restricted")
