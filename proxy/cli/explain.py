@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from proxy.enforce import Enforcer
     from proxy.errors import Refused
     from proxy.policy.model import Policy
-    from proxy.rewrite.plan import ColumnUse, Plan, PlanContext
+    from proxy.rewrite.plan import ColumnUse, Plan, PlanContext, TableUse
 
 
 def explain(
@@ -60,7 +60,7 @@ def explain(
         raise typer.Exit(NO if shares.refused else DONE)
     plans = enforcer.plan(sql or "", context)
     state = None if subject is None else run(_state(settings, subject))
-    explained = [_explain(plan, context, state) for plan in plans]
+    explained = [_explain(plan, policy, context, state) for plan in plans]
     _print(explained, json=json)
     raise typer.Exit(NO if any("reason" in each for each in explained) else DONE)
 
@@ -109,7 +109,7 @@ async def _state(settings: Config, subject: str) -> SubjectState:
 
 
 def _explain(
-    plan: Plan | Refused, context: PlanContext, state: SubjectState | None
+    plan: Plan | Refused, policy: Policy, context: PlanContext, state: SubjectState | None
 ) -> dict[str, object]:
     """One statement's explanation as JSON has it."""
     from proxy.errors import Refused
@@ -128,14 +128,32 @@ def _explain(
         "sql": plan.text,
         "in_force": None if person is None else person[0],
         "because": None if person is None else person[1],
-        "tables": [
-            {
-                "table": table.name,
-                "columns": [_column(column, context, state) for column in table.columns],
-            }
-            for table in source.tables
-        ],
+        "tables": [_table(table, policy, context, state) for table in source.tables],
     }
+
+
+def _table(
+    table: TableUse, policy: Policy, context: PlanContext, state: SubjectState | None
+) -> dict[str, object]:
+    rows = _row_rules(table.name, policy, context.purpose)
+    columns = [_column(column, context, state) for column in table.columns]
+    purpose = policy.purposes.get(context.purpose or "")
+    is_consented_only = purpose is not None and purpose.people == "consented" and bool(rows)
+    if state is not None and is_consented_only and not _in_force(state, context.purpose)[0]:
+        columns = [{**column, "for_person": "no row"} for column in columns]
+    return {"table": table.name, "rows": rows, "columns": columns}
+
+
+def _row_rules(table: str, policy: Policy, purpose: str | None) -> list[str]:
+    """Which rows are there at all, in words; nothing where all are."""
+    from proxy.cli.policy_rules import row_rule_texts
+    from proxy.policy.decide import decide
+
+    relation = next((name for name in policy.relations if str(name) == table), None)
+    verdict = None
+    if relation is not None and purpose is not None:
+        verdict = decide(policy, purpose, relation, ())
+    return [] if verdict is None else list(row_rule_texts(verdict, purpose or ""))
 
 
 def _in_force(state: SubjectState, purpose: str | None) -> tuple[bool, str]:
@@ -159,7 +177,7 @@ def _column(
         case "shown":
             why = "open"
         case "masked":
-            why = f"no row: {category} is not read for {context.purpose}, or nobody can be asked"
+            why = f"in every row: {category} is not read for {context.purpose}, or has no subject"
         case "guarded":
             why = f"where {context.purpose} is in force; else {column.mask}"
         case _:
@@ -211,6 +229,8 @@ def _print(explained: list[dict[str, object]], *, json: bool) -> None:
         rows = []
         tables = each["tables"]
         for table in tables if isinstance(tables, list) else ():
+            for rule in table["rows"]:
+                print(f"{table['table']}: {rule}")
             for column in table["columns"]:
                 cells = [f"{table['table']}.{column['column']}", column["verdict"], column["why"]]
                 if "for_person" in column:

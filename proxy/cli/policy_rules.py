@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from proxy.policy.decide import RelationVerdict
 from proxy.policy.durations import duration_text
 from proxy.policy.model import (
     AgeRule,
@@ -37,6 +38,18 @@ def rule_changes(old: Policy, new: Policy) -> Iterator[RuleChange]:
     """Every rule that differs, in the order of the new policy; what is gone comes last."""
     before, after = dict(_rules(old)), dict(_rules(new))
     yield from _differences(before, after)
+
+
+def row_rule_texts(verdict: RelationVerdict, purpose: str) -> Iterator[str]:
+    """Which rows of a relation are there for a purpose, in words; nothing where all are."""
+    if verdict.is_consented_only:
+        yield f"only rows of people for whom {purpose} is in force"
+    if verdict.source is not None:
+        yield f"only rows whose {_source(verdict.source)}"
+    if verdict.keep is not None:
+        yield f"no rows older than {_age(verdict.keep)}"
+    if verdict.quiet is not None:
+        yield f"no rows younger than {_age(verdict.quiet)}"
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[RuleChange]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,7 +31,6 @@ AdminOption = Annotated[
         "Its password comes from PGPASSWORD, --password-file or a prompt.",
     ),
 ]
-_ROLE_PASSWORD_BYTES: Final = 24
 
 
 def init(
@@ -57,7 +56,7 @@ def init(
     """
     from proxy.cli.opening import configuration, policy_of, run
 
-    with _password_files(config, is_dry=print_only) as made:
+    with _password_files(config) as files:
         settings = configuration(config)
         policy = policy_of(settings.policy)
         if print_only:
@@ -65,8 +64,9 @@ def init(
             return
         if admin is None:
             raise typer.BadParameter("give --admin URL, or --print")
-        report = run(_init(settings, policy, _admin(admin, password_file), made))
-        _tell_init(settings, report, made)
+        report = run(_init(settings, policy, _admin(admin, password_file), files))
+        files.are_kept = True
+    _tell_init(settings, report, files)
 
 
 def doctor(json: JsonOption = False, config: ConfigOption = None) -> None:
@@ -87,13 +87,13 @@ def doctor(json: JsonOption = False, config: ConfigOption = None) -> None:
 
 
 async def _init(
-    settings: Config, policy: Policy, admin: Database, made: dict[str, Path]
+    settings: Config, policy: Policy, admin: Database, files: _PasswordFiles
 ) -> InitReport:
     from proxy.consent.schema import init as prepare
 
     # Only a password that lies in a file of its own is a role's: PGPASSWORD is the administrator's.
-    databases = {"upstream": settings.upstream, "consent": settings.consent}
-    passwords = {databases[name].user: path.read_text().strip() for name, path in made.items()}
+    roles = {"upstream": settings.upstream, "consent": settings.consent}
+    passwords = {roles[section].user: roles[section].password or "" for section in files.paths}
     connection = await _connect(admin)
     try:
         return await prepare(
@@ -181,57 +181,59 @@ async def _connect(admin: Database) -> asyncpg.Connection:
 # --- password files --------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _password_files(config: Path | None, *, is_dry: bool) -> Iterator[dict[str, Path]]:
-    """Make the password files that the configuration names and that are missing, by section.
+@dataclass(slots=True)
+class _PasswordFiles:
+    """The password files that the configuration names, by section; which of them we made."""
 
-    A configuration is only whole with them. They are removed again where they were not needed:
-    after `--print`, after a failure, and for a role that was there before (see `_tell_init`).
+    paths: dict[str, Path]
+    made: set[Path]
+    are_kept: bool = False
+
+
+@contextlib.contextmanager
+def _password_files(config: Path | None) -> Iterator[_PasswordFiles]:
+    """Make the password files that the configuration names and that are missing.
+
+    A configuration is only whole with them. They are removed again unless `are_kept` is set: once
+    a role has the password, nothing may lose it.
     """
-    made: dict[str, Path] = {}
-    is_done = False
+    from proxy.cli.opening import password_paths
+    from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE
+    from proxy.passwords import generate_password
+
+    file = config or Path(os.environ.get(CONFIG_VARIABLE, CONFIG_DEFAULT))
+    files = _PasswordFiles(password_paths(file), set())
     try:
-        for section, path in _missing_files(config):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            made[section] = path
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_urlsafe(_ROLE_PASSWORD_BYTES) + "\n")
-        yield made
-        is_done = not is_dry
+        for path in files.paths.values():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                files.made.add(path)
+                with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+                    opened.write(generate_password() + "\n")
+        yield files
     finally:
-        if not is_done:
-            for path in made.values():
+        if not files.are_kept:
+            for path in files.made:
                 path.unlink(missing_ok=True)
 
 
-def _missing_files(config: Path | None) -> Iterator[tuple[str, Path]]:
-    """Sections and the paths of their password files, where there is no such file yet."""
-    from proxy.cli.opening import password_paths
-    from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE
-
-    file = config or Path(os.environ.get(CONFIG_VARIABLE, CONFIG_DEFAULT))
-    seen: set[Path] = set()
-    for section, path in password_paths(file).items():
-        if path not in seen and not path.exists():
-            seen.add(path)
-            yield section, path
-
-
-def _tell_init(settings: Config, report: InitReport, made: dict[str, Path]) -> None:
-    roles = {"upstream": settings.upstream.user, "consent": settings.consent.user}
+def _tell_init(settings: Config, report: InitReport, files: _PasswordFiles) -> None:
     print(f"database {report.database}: schema consent is ready")
     for column in report.added_columns:
         own = f", category {column.category}" if column.category else ""
         print(f"  added purpose {column.purpose}{own} ({column.basis})")
     if not report.added_columns:
         print("  every purpose of the policy was there already")
+    roles = {"upstream": settings.upstream.user, "consent": settings.consent.user}
+    given = {files.paths[s] for s, role in roles.items()
+             if s in files.paths and role in report.made_roles}  # fmt: skip
     for section, role in roles.items():
-        path = made.get(section)
+        path = files.paths.get(section)
         if role not in report.made_roles:
             print(f"  role {role} was there already: its password is as it was")
-            if path is not None:
-                path.unlink(missing_ok=True)
+            if path in files.made and path not in given:
+                path.unlink()  # a password that is nobody's
                 tell(f"write the password of {role} into {path} (mode 0600)")
         elif path is not None:
             print(f"  made role {role}; its password is in {path}")

@@ -14,6 +14,7 @@ def test_the_rewritten_statement_and_each_column_are_shown(place: Place) -> None
     assert "email_campaign" in told
     assert "crm.customers.email" in told
     assert "guarded" in told
+    assert "only rows of people for whom email_campaign is in force" in told
 
 
 def test_a_purpose_that_is_not_said_is_the_tools_default(place: Place) -> None:
@@ -47,6 +48,7 @@ def test_why_for_one_person(place: Place) -> None:
     place.invoke("consent", "record", "--subject", "1", "--purpose", "email_campaign")
     (after,) = json.loads(place.invoke(*for_person).stdout)
     assert after["in_force"] is True
+    assert {each["for_person"] for each in before["tables"][0]["columns"]} == {"no row"}
     columns = {each["column"]: each["for_person"] for each in after["tables"][0]["columns"]}
     assert columns["email"] == "value"
     assert columns["phone"] == "mask pseudonym"
@@ -89,3 +91,10 @@ def test_mistakes_in_the_question_are_misuse_or_refused(place: Place) -> None:
         "explain", "--as", "mailer", "--for", "measurement", "select 1", exit_code=1
     )
     assert "purpose_not_allowed" in wrong.stderr
+
+
+def test_row_rules_are_told(place: Place) -> None:
+    told = place.invoke("explain", "--as", "site", "select url from web.page_views").stdout
+    assert "only rows whose source is first_party_form or dealer_site" in told
+    assert "no rows older than 90d by viewed_at" in told
+    assert "no rows younger than 1d by viewed_at" in told

@@ -51,7 +51,7 @@ def test_password_files_that_the_configuration_names_are_made_for_their_owner_al
     for name in ("reader", "writer"):
         file = unprepared.folder / "secret" / name
         assert file.stat().st_mode & 0o777 == 0o600
-        assert len(file.read_text().strip()) == 32
+        assert len(file.read_text().strip()) >= 32
         assert file.read_text().strip() not in told
     unprepared.invoke("consent", "show", "--subject", "1")
 
@@ -113,3 +113,38 @@ def test_a_database_without_the_policys_tables_is_told_whole(
     told = unprepared.invoke("init", "--admin", unprepared.admin_url, exit_code=2)
     assert "crm.customers.email" in told.stderr
     assert "web.page_views" in told.stderr
+
+
+def test_a_password_file_that_is_there_is_the_new_roles_password(
+    unprepared: Place, made_roles: tuple[str, str], postgres: EmbeddedPostgres
+) -> None:
+    reader, writer = made_roles
+    admin = unprepared.admin_url
+    write_config(unprepared.folder, admin, reader=reader, writer=writer, passwords=True)
+    secret = unprepared.folder / "secret"
+    secret.mkdir()
+    (secret / "reader").write_text("chosen-by-somebody\n")
+    told = unprepared.invoke("init", "--admin", admin).stdout
+    assert f"made role {reader}; its password is in {secret / 'reader'}" in told
+    assert (secret / "reader").read_text() == "chosen-by-somebody\n"
+    name = admin.split("@/", 1)[1].split("?", 1)[0]
+    over_tcp = f"postgresql://{{role}}@127.0.0.1:{postgres.port}/{name}"
+    text = unprepared.config.read_text()
+    for role in (reader, writer):
+        start = text.index(f"postgresql://{role}@")
+        text = text.replace(text[start : text.index('"', start)], over_tcp.format(role=role))
+    unprepared.config.write_text(text)
+    unprepared.invoke("consent", "show", "--subject", "1")  # SCRAM, with the files' passwords
+    unprepared.invoke("policy", "check")
+
+
+def test_a_role_that_was_there_keeps_its_password_and_gets_no_file(
+    unprepared: Place, made_roles: tuple[str, str], execute: Callable[[str], str]
+) -> None:
+    reader, writer = made_roles
+    execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'its own'")
+    admin = unprepared.admin_url
+    write_config(unprepared.folder, admin, reader=reader, writer=writer, passwords=True)
+    told = unprepared.invoke("init", "--admin", admin)
+    assert f"write the password of {reader}" in told.stderr
+    assert [path.name for path in (unprepared.folder / "secret").iterdir()] == ["writer"]
