@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proxy.cli.opening import catalog_of, connected, policy_of, run
-from proxy.cli.output import print_json, print_table
+from proxy.cli.output import print_json, print_table, waiting
 from proxy.cli.policy_rules import RuleChange, rule_changes
 from proxy.config import Config
 from proxy.consent.names import subject_column
@@ -63,7 +63,8 @@ def show_difference(old: Path, new: Path, settings: Config | None, *, json: bool
     if settings is None:
         changes = [pair.change for pair in _pairs(matrix(before), matrix(after))]
     else:
-        changes = run(_counted(before, after, settings))
+        with waiting("counting people"):
+            changes = run(_counted(before, after, settings))
     if json:
         print_json(
             {

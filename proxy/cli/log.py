@@ -104,9 +104,11 @@ def verify(
     Exit codes: 0 intact; 1 changed (the first bad record is named); 3 can not be verified.
     """
     from proxy.access_log.verify import verify as read_again
+    from proxy.cli.output import waiting
 
     place = folder if folder is not None else _folder_to_verify(config)
-    report = read_again(place)
+    with waiting(f"verifying {place}"):
+        report = read_again(place)
     for line in report.lines():
         print(line)
     raise typer.Exit(report.exit_code)
@@ -132,6 +134,7 @@ def report(
     At least one of --tool, --purpose, --table and --column is needed.
     """
     from proxy.access_log.search import search as find
+    from proxy.cli.output import waiting
     from proxy.cli.records import print_report, sum_up
 
     if subject is not None:
@@ -141,7 +144,9 @@ def report(
     if not {"tool", "purpose", "table", "column"} & set(filters.names()):
         raise typer.BadParameter("give --tool, --purpose, --table or --column")
     place = _open(folder, config, "report", filters)
-    print_report(sum_up(find(place, filters), table), json=json)
+    with waiting("reading the log"):
+        summaries = sum_up(find(place, filters), table)
+    print_report(summaries, json=json)
 
 
 @app.command()

@@ -14,7 +14,6 @@ from proxy.cli.options import ConfigOption
 app = typer.Typer(
     name="consent-proxy",
     cls=Commands,
-    help="A data proxy that shows each tool only what each person agreed to, and records it.",
     no_args_is_help=True,
     # A traceback with local variables would print passwords and people's data.
     pretty_exceptions_enable=False,

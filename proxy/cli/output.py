@@ -11,11 +11,12 @@ import csv
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,6 +99,26 @@ def progress(label: str) -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """A turning wheel where nobody knows how much is left; shown as a bar would be."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    status = Console(stderr=True).status(label)
+    timer = threading.Timer(PROGRESS_AFTER_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # it may be starting the wheel at this moment
+        status.stop()
+
+
+@contextlib.contextmanager
 def destination(path: Path | None) -> Iterator[TextIO]:
     """Where an export goes: standard output, or a file that only its owner can read.
 
@@ -137,12 +158,3 @@ def time_text(instant: datetime | None) -> str | None:
     if instant is None:
         return None
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: instants as text, tuples as lists."""
-    if isinstance(value, datetime):
-        return time_text(value)
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return value

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from proxy.cli.main import app
 from proxy.cli.reference import command_tree, reference
@@ -20,12 +21,18 @@ COMMANDS = [path for path, _ in command_tree(app)]
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_has_a_help_text_and_names_its_options(path: tuple[str, ...]) -> None:
-    told = run(*path, "--help", environment={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    told = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200"}).stdout
     command = dict(command_tree(app))[path]
     assert command.help.strip().splitlines()[0] in told
     for parameter in command.params:
         for name in _names(parameter):
             assert name in told
+    assert "\x1b[" not in told
+
+
+def test_help_away_from_a_terminal_is_plain_text() -> None:
+    told = run("--help", environment={"COLUMNS": "200"}).stdout
+    assert "Exit codes: 0 done or yes" in told
     assert "\x1b[" not in told
 
 
