@@ -125,6 +125,8 @@ class LeasedUpstream:
             m.parse(b"", text.encode(), parameter_types)
             + m.bind(b"", b"", parameters)
             + m.describe(b"P", b"")
+            # The columns come at once, not with the first full buffer of rows.
+            + m.FLUSH_MESSAGE
             + m.execute(b"")
             + m.SYNC_MESSAGE
         )

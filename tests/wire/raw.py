@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+from collections.abc import Callable
 from typing import Self
 
 from proxy.wire import messages as m
@@ -115,7 +116,14 @@ class Raw:
         self.writer.transport.abort()
 
 
-class Failed(Exception):
+async def until(condition: Callable[[], object]) -> None:
+    """Return when what is set off elsewhere in this loop has come about."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not condition():  # noqa: ASYNC110 - the code under test has no event to wait for
+            await asyncio.sleep(0)
+
+
+class Failed(Exception):  # noqa: N818 - a login that was refused, as it should be
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(str(fields))
         self.fields = fields

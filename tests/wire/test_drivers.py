@@ -50,15 +50,19 @@ async def test_psycopg_pipelines_streams_and_uses_server_cursors(proxy: Proxy) -
         assert await server.fetchmany(3) == [(1,), (2,), (3,)]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         await connection.execute("SELECT * FROM forbidden")
+    texts = ("SELECT 1", "SELECT * FROM forbidden", "SELECT 2")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        async with connection.pipeline():
-            await connection.execute("SELECT 1")
-            await connection.execute("SELECT * FROM forbidden")
-            await connection.execute("SELECT 2")
+        await _pipeline(connection, texts)
     cursor = connection.cursor()
     async with cursor.copy("COPY (SELECT a FROM people) TO STDOUT") as copy:
         assert len([row async for row in copy.rows()]) == 100
     await connection.close()
+
+
+async def _pipeline(connection: psycopg.AsyncConnection[object], texts: tuple[str, ...]) -> None:
+    async with connection.pipeline():
+        for text in texts:
+            await connection.execute(text.encode())
 
 
 async def test_psycopg_cancels(proxy: Proxy) -> None:

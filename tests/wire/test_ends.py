@@ -8,7 +8,7 @@ from proxy.session import errors
 from proxy.wire import messages as m
 from proxy.wire.startup import cancel_request
 from tests.wire.conftest import Proxy
-from tests.wire.raw import Raw, error, kinds, rows, status
+from tests.wire.raw import Raw, error, kinds, rows, status, until
 
 SLEEP = b"SELECT pg_sleep(600), a FROM people"
 
@@ -20,9 +20,7 @@ async def _running(proxy: Proxy, client: Raw, text: bytes = SLEEP) -> None:
 
 
 async def _until_free(proxy: Proxy) -> None:
-    async with asyncio.timeout(10):
-        while proxy.pool.leased:
-            await asyncio.sleep(0)
+    await until(lambda: not proxy.pool.leased)
 
 
 async def test_a_cancel_request_ends_what_runs_and_is_never_answered(proxy: Proxy) -> None:
@@ -102,9 +100,7 @@ async def test_a_reader_that_is_slow_stops_the_upstream_and_not_our_memory(proxy
     (session,) = proxy.door._tools
     upstream = session._upstream
     assert upstream is not None
-    async with asyncio.timeout(10):
-        while upstream._transport is None or upstream._transport.is_reading():
-            await asyncio.sleep(0)
+    await until(lambda: not (upstream._transport is None or upstream._transport.is_reading()))
     assert session._transport is not None
     assert session._transport.get_write_buffer_size() < 1024 * 1024
     assert len(rows(await client.until_ready())) == 20_000
@@ -201,9 +197,7 @@ async def test_a_session_leaves_nothing_behind_for_the_next(proxy: Proxy) -> Non
         assert "E" not in kinds(await client.query(text))
     client.send(m.TERMINATE_MESSAGE)
     await client.closed()
-    async with asyncio.timeout(10):
-        while not proxy.pool.idle:
-            await asyncio.sleep(0)
+    await until(lambda: proxy.pool.idle)
     other = await proxy.login("many")
     assert rows(await other.query("SELECT pg_backend_pid()")) == pid
     assert rows(await other.query("SHOW timezone")) != [[b"Asia/Tokyo"]]
@@ -246,9 +240,7 @@ async def test_a_client_in_line_gets_the_next_upstream(proxy: Proxy) -> None:
     for client in clients[:8]:
         await client.query("SELECT 1")
     clients[8].send(m.query(b"SELECT 1"))
-    async with asyncio.timeout(10):
-        while not proxy.pool.waiting:
-            await asyncio.sleep(0)
+    await until(lambda: proxy.pool.waiting)
     clients[0].send(m.TERMINATE_MESSAGE)
     assert rows(await clients[8].until_ready()) == [[b"1"]]
 
@@ -258,7 +250,7 @@ async def test_a_fault_of_ours_ends_one_session_only(proxy: Proxy) -> None:
     await client.query("SELECT 1")
     await other.query("SELECT 1")
     original = proxy.planner.plan_now
-    proxy.planner.plan_now = lambda *_: 1 // 0  # type: ignore[assignment, method-assign, return-value]
+    proxy.planner.plan_now = lambda *_: 1 // 0  # type: ignore[assignment, method-assign]
     client.send(m.query(b"SELECT 1"))
     answer = await client.closed()
     assert errors.internal() in answer

@@ -92,7 +92,7 @@ async def test_every_reply_is_the_same_byte_for_byte_as_without_the_proxy(
         direct.send(speak(text))
         through.send(speak(text))
         expected, seen = await direct.until_ready(), await through.until_ready()
-        assert [x for x in expected if x[0] not in "N"] == [x for x in seen if x[0] != "N"], text
+        assert [x for x in expected if x[0] != "N"] == [x for x in seen if x[0] != "N"], text
         assert [kind for kind, _ in expected] == [kind for kind, _ in seen]
     direct.close()
     through.close()

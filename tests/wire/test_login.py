@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from proxy.wire import messages as m
 from proxy.wire.startup import GSSENC_CODE, SSL_REQUEST, startup_message
 from tests.wire.conftest import Proxy
-from tests.wire.raw import Failed, Raw, kinds, rows
+from tests.wire.raw import Failed, Raw, kinds, rows, until
 
 GSSENC_REQUEST = struct.pack("!II", 8, GSSENC_CODE)
 
@@ -242,7 +241,5 @@ async def test_a_login_needs_a_user(proxy: Proxy) -> None:
 async def test_connections_that_say_nothing_cost_nothing(proxy: Proxy) -> None:
     client = await Raw.open(proxy.port)
     client.close()
-    async with asyncio.timeout(10):
-        while proxy.door._sessions:
-            await asyncio.sleep(0)
+    await until(lambda: not proxy.door._sessions)
     assert proxy.pool.leased == 0

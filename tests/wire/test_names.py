@@ -117,7 +117,8 @@ async def test_sql_and_protocol_share_the_names_of_cursors(proxy: Proxy) -> None
 async def test_names_made_in_a_text_are_known_to_the_rest_of_it(proxy: Proxy) -> None:
     client = await proxy.login()
     seen = await client.query(
-        "BEGIN; DECLARE c CURSOR FOR SELECT a FROM people ORDER BY a; FETCH 2 FROM c; CLOSE c; COMMIT"
+        "BEGIN; DECLARE c CURSOR FOR SELECT a FROM people ORDER BY a;"
+        "FETCH 2 FROM c; CLOSE c; COMMIT"
     )
     assert rows(seen) == [[b"1"], [b"2"]]
     assert rows(await client.query("PREPARE s AS SELECT 5; EXECUTE s; DEALLOCATE s")) == [[b"5"]]

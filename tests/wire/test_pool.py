@@ -15,6 +15,7 @@ from proxy.upstream.connection import UpstreamError, connect
 from proxy.upstream.pool import PINNED_SETTINGS, Pool
 from proxy.upstream.statement import LeasedUpstream, StatementFailed, lease
 from proxy.wire import messages as m
+from tests.wire.raw import until
 
 
 @pytest.fixture
@@ -54,9 +55,7 @@ async def test_a_failed_statement_is_told_without_what_it_must_not_say(pool: Poo
         assert failed.value.sqlstate == "42703"
         assert set(failed.value.fields) <= set("SVCMH")
         with pytest.raises(StatementFailed) as failed:
-            stream = await upstream.run("SELECT 1 / (50 - a) FROM people ORDER BY a")
-            async for _ in stream:
-                pass
+            await _all(upstream, "SELECT 1 / (50 - a) FROM people ORDER BY a")
         assert failed.value.sqlstate == "22012"
         assert await _all(upstream, "SELECT 1") == [[b"1"]]
     assert pool.leased == 0
@@ -65,9 +64,9 @@ async def test_a_failed_statement_is_told_without_what_it_must_not_say(pool: Poo
 async def test_a_stream_that_nobody_reads_stops_the_upstream(pool: Pool) -> None:
     async with lease(pool, {}) as upstream:
         stream = await upstream.run("SELECT a, repeat('x', 5000) FROM numbers")
-        async with asyncio.timeout(10):
-            while upstream._connection._transport.is_reading():  # type: ignore[union-attr]
-                await asyncio.sleep(0)
+        transport = upstream._connection._transport
+        assert transport is not None
+        await until(lambda: not transport.is_reading())
         assert upstream._held < 1024 * 1024
         async for _ in stream:
             pass
@@ -115,9 +114,7 @@ async def test_a_lease_waits_for_its_turn_and_no_longer_than_allowed(pool: Pool)
     pool._wait_s = 5
     first, second = await pool.acquire(), await pool.acquire()
     third = asyncio.create_task(pool.acquire())
-    async with asyncio.timeout(10):
-        while not pool.waiting:
-            await asyncio.sleep(0)
+    await until(lambda: pool.waiting)
     pool.release(first, is_clean=False)  # room for a new one
     pool.release(await third, is_clean=True)
     pool.release(second, is_clean=True)
@@ -126,9 +123,7 @@ async def test_a_lease_waits_for_its_turn_and_no_longer_than_allowed(pool: Pool)
 async def test_who_gives_up_waiting_leaves_the_place_to_the_next(pool: Pool) -> None:
     first, second = await pool.acquire(), await pool.acquire()
     waiting = [asyncio.create_task(pool.acquire()) for _ in range(2)]
-    async with asyncio.timeout(10):
-        while pool.waiting < 2:
-            await asyncio.sleep(0)
+    await until(lambda: pool.waiting == 2)
     waiting[0].cancel()
     pool.release(first, is_clean=True)
     pool.release(await waiting[1], is_clean=True)
@@ -137,7 +132,7 @@ async def test_who_gives_up_waiting_leaves_the_place_to_the_next(pool: Pool) -> 
 
 async def test_an_upstream_that_does_not_answer_is_unavailable(upstream: Database) -> None:
     pool = Pool(replace(upstream, host="/nonexistent"), connections=2, wait_s=5, statement_s=60)
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"No such"):
         await pool.start()
     assert not pool.is_healthy
     with pytest.raises(Refused) as refused:
@@ -166,7 +161,8 @@ class _Server:
         for answer in self._answers[1:]:
             await reader.read(1000)
             writer.write(answer)
-        await reader.read(1000)
+        if len(self._answers) > 1:
+            await reader.read(1000)
         writer.close()
 
 
@@ -175,7 +171,7 @@ class _Server:
     [
         (m.message(m.AUTHENTICATION, (3).to_bytes(4, "big")),),
         (m.message(m.AUTHENTICATION, (5).to_bytes(4, "big") + b"salt"),),
-        (m.message(m.AUTHENTICATION, (0).to_bytes(4, "big")), b"HTTP/1.1 200 OK\r\n\r\n"),
+        (m.AUTHENTICATION_OK + b"HTTP/1.1 200 OK\r\n\r\n",),
         (m.authentication_sasl(["SCRAM-SHA-256"]), m.AUTHENTICATION_OK + m.ready(m.IDLE)),
         (b"",),
         (
@@ -191,7 +187,5 @@ async def test_an_upstream_that_is_not_what_it_must_be_is_refused(
     server = await asyncio.start_unix_server(_Server(*answers), tmp_path / ".s.PGSQL.5432")
     false = replace(upstream, host=str(tmp_path), port=5432, password="secret")
     with pytest.raises((UpstreamProtocolError, OSError)):
-        if answers == (b"",):
-            server.close()
         await connect(false, {})
     server.close()

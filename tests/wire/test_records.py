@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy
-from tests.wire.raw import error, kinds, rows
+from tests.wire.raw import error, kinds, rows, until
 
 READS = "SELECT a FROM people WHERE a < 3"
 
@@ -167,12 +165,11 @@ async def test_a_client_that_leaves_in_the_middle_is_recorded_and_its_statement_
     client.close()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert outcome["state"] == "client_gone"
-    async with asyncio.timeout(10):
-        while proxy.pool.leased:
-            await asyncio.sleep(0)
+    await until(lambda: not proxy.pool.leased)
     other = await proxy.login()
     seen = await other.query(
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
     )
     assert rows(seen) == [[b"0"]]
 
@@ -195,9 +192,9 @@ async def test_a_retained_result_is_bounded_while_its_record_waits(proxy: Proxy)
     (session,) = proxy.door._tools
     upstream = session._upstream
     assert upstream is not None
-    async with asyncio.timeout(10):
-        while upstream._transport is not None and upstream._transport.is_reading():
-            await asyncio.sleep(0)
+    assert upstream._transport is not None
+    transport = upstream._transport
+    await until(lambda: not transport.is_reading())
     # Nothing more is read: what is held is the mark and one read of the socket.
     assert 256 * 1024 < session._outbox.held < 1024 * 1024
     proxy.log.release()

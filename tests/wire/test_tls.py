@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator
@@ -19,8 +19,9 @@ from cryptography.x509.oid import NameOID
 
 from proxy.config import Database
 from proxy.session.door import PostgresDoor
-from proxy.wire.startup import SSL_REQUEST
+from proxy.upstream.pool import Pool
 from proxy.wire.scram import certificate_hash
+from proxy.wire.startup import SSL_REQUEST
 from tests.wire.conftest import Proxy
 from tests.wire.raw import Failed, Raw, kinds, rows
 
@@ -37,15 +38,15 @@ class Certificate:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             critical=False,
@@ -146,8 +147,6 @@ async def test_a_session_over_tls_can_be_cancelled(secure: Proxy, certificate: C
 
 
 async def test_the_upstream_may_ask_for_scram(tcp_upstream: Database) -> None:
-    from proxy.upstream.pool import Pool  # noqa: PLC0415
-
     pool = Pool(tcp_upstream, connections=2, wait_s=5, statement_s=60)
     await pool.start()
     assert pool.is_healthy
