@@ -23,7 +23,8 @@ SELECT pg_catalog.format_type(w.oid, w.modifier),
        CASE WHEN t.typcategory = 'A' AND t.typlen = -1 AND t.oid NOT IN (22, 30)
             THEN CASE e.typtype WHEN 'd' THEN e.typbasetype ELSE e.oid END END,
        e.typdelim
-FROM pg_catalog.unnest('{%s}'::pg_catalog.oid[], '{%s}'::pg_catalog.int4[])
+FROM ROWS FROM (pg_catalog.unnest('{%s}'::pg_catalog.oid[]),
+                pg_catalog.unnest('{%s}'::pg_catalog.int4[]))
      WITH ORDINALITY AS w(oid, modifier, place)
 LEFT JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) w.oid
 LEFT JOIN pg_catalog.pg_type AS e ON e.oid OPERATOR(pg_catalog.=) t.typelem
