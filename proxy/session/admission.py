@@ -47,6 +47,14 @@ def no_portal(name: bytes, *, is_cursor: bool = False) -> Poison:
     return native_error("34000", f'{what} "{name.decode("utf-8", "replace")}" does not exist')
 
 
+def _not_renewed() -> Refused:
+    return Refused(
+        Reason.NOT_UNDERSTOOD,
+        "the prepared statement could not be planned again",
+        hint="Prepare the statement again.",
+    )
+
+
 class Statement:
     """One statement to be admitted, and where it stands.
 
@@ -289,6 +297,8 @@ class Admission:
         """Plan a prepared statement again and exchange it upstream, if it still looks the same."""
         state = self._state
         answer = yield from self.plan(prepared.text, prepared.planned_types)
+        if state.skips():
+            return prepared
         entry = answer[min(prepared.index, len(answer) - 1)]
         if isinstance(entry, Refused):
             return entry
@@ -301,20 +311,24 @@ class Admission:
                 hint="Prepare the statement again.",
             )
         if new.text == old.text:
-            state.statements.set(name, renewed, state.segment, is_pending=False)
+            state.statements.exchange(name, renewed)
             return renewed
+        # Its analysis may take the transaction's snapshot.
+        epoch = yield from self.before_snapshot(())
+        if isinstance(epoch, Refused):
+            return epoch
         types = prepared.types
         if types is None:
             types = yield from self._types_of(name, is_simple=is_simple)
+        if state.skips():
+            return prepared  # it is not used: whoever asked is skipped as well
+        if types is None:
+            return _not_renewed()
         self._exchange(name, renewed, types, is_simple=is_simple)
         if is_simple:
             yield from state.settle()
             if state.statements.get(name) is not renewed:
-                return Refused(
-                    Reason.NOT_UNDERSTOOD,
-                    "the prepared statement could not be planned again",
-                    hint="Prepare the statement again.",
-                )
+                return _not_renewed()
         return renewed
 
     def _exchange(
@@ -341,9 +355,14 @@ class Admission:
         if needs_sync:
             state.forward(m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True))
 
-    def _types_of(self, name: bytes, *, is_simple: bool) -> Steps[tuple[int, ...]]:
-        """The parameter types of a statement of PREPARE, which only the upstream knows."""
+    def _types_of(self, name: bytes, *, is_simple: bool) -> Steps[tuple[int, ...] | None]:
+        """The parameter types of a statement of PREPARE, which only the upstream knows.
+
+        None: it began to skip messages, or the statement is gone.
+        """
         state = self._state
+        if state.skips():
+            return None
         found: list[tuple[int, ...]] = []
         needs_sync = is_simple and not state.is_segment_open
         state.forward(
@@ -359,5 +378,4 @@ class Admission:
         if needs_sync:
             state.forward(m.SYNC_MESSAGE, Expectation(Reply.SYNC, state.segment, is_swallowed=True))
         yield from state.settle()
-        # Where it failed, the exchange that follows fails as well, or is skipped.
-        return found[0] if found else ()
+        return found[0] if found else None

@@ -25,6 +25,7 @@ from proxy.session.recorder import Recorder, error_of, log_unavailable, record_l
 from proxy.session.replies import Replies, UpstreamEnded
 from proxy.session.requests import Requests
 from proxy.session.settings import SessionSettings
+from proxy.session.snapshot import KEEPING_ISOLATION, TransactionSnapshot
 from proxy.session.state import Need, NeedEpoch, NeedPlan, NeedSettled, SessionState
 from proxy.upstream.connection import HIGH_WATER_BYTES, UpstreamConnection
 from proxy.wire import messages
@@ -295,13 +296,17 @@ class ClientSession(asyncio.Protocol):
             clock=clock,
             purpose_from=logged_in.purpose_from,
         )
+        isolation = logged_in.settings.get("default_transaction_isolation", "")
         state = SessionState(
             tool=logged_in.login.name,
             settings=SessionSettings(logged_in.context),
             recorder=recorder,
             outbox=self._outbox,
             clock=clock,
-            snapshot_s=services.limits.snapshot_s,
+            snapshot=TransactionSnapshot(
+                services.limits.snapshot_s,
+                is_default=isolation.strip().lower() in KEEPING_ISOLATION,
+            ),
         )
         state.told = greeting(logged_in, door.pool.parameters)
         self._logged_in, self._state, self._replies = logged_in, state, Replies(state)
@@ -332,7 +337,7 @@ class ClientSession(asyncio.Protocol):
             return
         while self._phase is _Phase.OPEN and self._task is None and not self._is_upstream_full:
             if self._step is None:
-                if self._is_leaving or self._is_ready_to_end():
+                if state.is_full or self._is_leaving or self._is_ready_to_end():
                     break
                 found, self._first = self._first or self._reader.next(), None
                 if found is None:
@@ -449,7 +454,7 @@ class ClientSession(asyncio.Protocol):
             replies.receive(data)
             if self._is_cancel_wanted:
                 self._cancel_wanted(state)
-            if self._step is not None and self._awaits_settled and state.is_settled:
+            if self._is_held_back and not state.is_full and self._can_go_on(state):
                 self._pump()
             else:
                 self._outbox.flush()
@@ -466,6 +471,14 @@ class ClientSession(asyncio.Protocol):
             self._end(errors.protocol_violation(str(error)))
         except Exception as error:  # noqa: BLE001 - see data_received
             self._fault(error)
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a message of the client waits for replies of the upstream."""
+        return self._awaits_settled or (self._step is None and self._reader.buffered > 0)
+
+    def _can_go_on(self, state: SessionState) -> bool:
+        return state.is_settled or not self._awaits_settled
 
     def upstream_lost(self) -> None:
         self._end(errors.upstream_lost())
@@ -518,7 +531,8 @@ class ClientSession(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._phase is not _Phase.OPEN:
             return
-        is_busy = self._step is not None or self._task is not None or self._is_upstream_full
+        is_full = self._is_upstream_full or (self._state is not None and self._state.is_full)
+        is_busy = self._step is not None or self._task is not None or is_full
         if is_busy and self._reader.buffered > HIGH_WATER_BYTES:
             if transport.is_reading():
                 transport.pause_reading()

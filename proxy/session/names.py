@@ -55,6 +55,10 @@ class Names(Generic[T]):
         self._entries[key] = entry
         return entry
 
+    def exchange(self, name: bytes, value: T) -> None:
+        """Know a name that exists by another value; what is pending about it stays so."""
+        self._entries[key_of(name)].value = value
+
     def confirm(self, name: bytes, entry: Entry[T]) -> None:
         """The upstream has done it."""
         entry.is_pending = False

@@ -186,11 +186,11 @@ class Requests:
         if isinstance(text, str):
             entries = yield from admission.plan(text, types)
         # Where isolation may be REPEATABLE READ, analysis takes the transaction's snapshot.
-        if state.snapshot.is_possible:
-            yield from admission.before_snapshot(())
+        epoch = yield from admission.before_snapshot(())
         if state.is_skipping:
             return
         plan = entries[0] if len(entries) == 1 else _several()
+        plan = epoch if isinstance(epoch, Refused) else plan
         if isinstance(plan, Refused) or isinstance(text, Refused):
             refused = plan if isinstance(plan, Refused) else _several()
             self._poison(state.recorder.refuse(refused, state.purpose), parse=name)
@@ -362,6 +362,12 @@ class Requests:
                     self._poison(found)
                 return
             reply = Reply.DESCRIBE_STATEMENT
+            # The upstream may analyse it again, in the transaction's snapshot.
+            epoch = yield from self._admission.before_snapshot(())
+            if isinstance(epoch, Refused):
+                if not state.is_skipping:
+                    self._poison(state.recorder.refuse(epoch, state.purpose))
+                return
         else:
             if state.portals.is_open_question(name, state.segment):
                 yield from state.settle()

@@ -7,7 +7,11 @@ certain that there is no older snapshot, one is assumed: prefer false alarms to 
 
 from __future__ import annotations
 
+from typing import Final
+
 from proxy.errors import Reason, Refused
+
+KEEPING_ISOLATION: Final = frozenset({"repeatable read", "serializable"})
 
 
 def consent_changed() -> Refused:
@@ -21,9 +25,10 @@ def consent_changed() -> Refused:
 class TransactionSnapshot:
     """The snapshot of a REPEATABLE READ or SERIALIZABLE transaction, where there may be one."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, is_default: bool = False) -> None:
         self._seconds = seconds
-        self._is_default = False  # the session's default isolation may be such a one
+        self._began_default = is_default
+        self._is_default = is_default  # the session's default isolation may be such a one
         self._is_asked = False  # this transaction may be such a one
         self._segment = 0  # where that was asked for last
         self.baseline: int | None = None
@@ -54,7 +59,8 @@ class TransactionSnapshot:
             self.baseline = None
 
     def discard(self) -> None:
-        self._is_default = False
+        """DISCARD ALL: the session's default is what it began with."""
+        self._is_default = self._began_default
 
     def is_stale(self, epoch: int, now: float) -> bool:
         return is_stale(self.baseline, self._born_at, epoch, now, self._seconds)

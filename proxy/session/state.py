@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.errors import Refused
 from proxy.rewrite.plan import Plan, PlanContext
@@ -16,6 +17,9 @@ from proxy.session.recorder import Recorder
 from proxy.session.settings import Context, SessionSettings
 from proxy.session.snapshot import TransactionSnapshot
 from proxy.wire import messages
+
+# A Sync is five bytes, what is kept of it some hundred times as much: pipelines have an end.
+EXPECTATIONS_MAX: Final = 4096
 
 
 @dataclass(slots=True)
@@ -50,14 +54,14 @@ class SessionState:
         recorder: Recorder,
         outbox: Outbox,
         clock: Callable[[], float],
-        snapshot_s: float,
+        snapshot: TransactionSnapshot,
     ) -> None:
         self.tool = tool
         self.settings = settings
         self.recorder = recorder
         self.outbox = outbox
         self.clock = clock
-        self.snapshot = TransactionSnapshot(snapshot_s)
+        self.snapshot = snapshot
         self.statements: Names[Prepared] = Names()
         self.portals: Names[Portal] = Names()
         self.queue: deque[Expectation] = deque()
@@ -83,6 +87,11 @@ class SessionState:
         return self.settings.current
 
     @property
+    def is_full(self) -> bool:
+        """So much is unanswered that the client must wait."""
+        return len(self.queue) >= EXPECTATIONS_MAX
+
+    @property
     def is_settled(self) -> bool:
         return not self.queue
 
@@ -95,6 +104,10 @@ class SessionState:
             and not self.is_skipping
             and self.status == messages.IDLE
         )
+
+    def skips(self) -> bool:
+        """`is_skipping`, asked again after a need: meanwhile it may have changed."""
+        return self.is_skipping
 
     def settle(self) -> Iterator[Need]:
         """Go on when every forwarded message has been answered."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import uvloop
 
 from proxy.config import Database
 from proxy.config_url import read_url
@@ -32,6 +34,14 @@ CREATE TABLE people (a integer PRIMARY KEY, b text, c numeric(10,2), d timestamp
 INSERT INTO people SELECT i, 'name ' || i, i * 1.5, '2026-01-01Z' FROM generate_series(1, 100) i;
 CREATE TABLE numbers AS SELECT i AS a FROM generate_series(1, 20000) i;
 """
+
+
+@pytest.fixture(scope="session", params=["asyncio", "uvloop"])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """Every promise holds on both loops: uvloop where it is installed, asyncio elsewhere."""
+    return (
+        uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
+    )
 
 
 @pytest.fixture(scope="session")

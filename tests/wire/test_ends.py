@@ -257,3 +257,19 @@ async def test_a_fault_of_ours_ends_one_session_only(proxy: Proxy) -> None:
     assert b"division" not in answer
     proxy.planner.plan_now = original  # type: ignore[method-assign]
     assert rows(await other.query("SELECT 1")) == [[b"1"]]
+
+
+async def test_a_pipeline_without_end_is_answered_and_bounded(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await client.query("SELECT 1")
+    count = 20_000
+    sender = asyncio.create_task(_send_all(client, [m.SYNC_MESSAGE * 1000] * (count // 1000)))
+    (session,) = proxy.door._tools
+    longest = 0
+    for _ in range(count):
+        assert (await client.next())[0] == "Z"
+        assert session._state is not None
+        longest = max(longest, len(session._state.queue))
+    await sender
+    assert longest <= 4096
+    assert rows(await client.query("SELECT 2")) == [[b"2"]]

@@ -65,11 +65,12 @@ def test_a_row_that_is_not_whole_is_handed_on_and_known_as_such() -> None:
     row = m.message(ord("D"), b"x" * 100)
     reader.feed(row[:50])
     assert reader.next() == (ord("D"), row[:50], 1)
-    assert not reader.is_between_messages
+    states = [reader.is_between_messages]
     assert reader.next() is None
     reader.feed(row[50:] + m.ready(m.IDLE))
     assert reader.next() == (ord("D"), row[50:], 0)
-    assert reader.is_between_messages
+    states.append(reader.is_between_messages)
+    assert states == [False, True]
     assert reader.next() == (ord("Z"), m.ready(m.IDLE), 0)
 
 

@@ -133,3 +133,22 @@ async def test_a_portal_cursor_read_through_sql_is_checked_too(proxy: Proxy) -> 
     await client.until_ready()
     proxy.epoch.number += 1
     await _changed(client, m.query(b"FETCH 1 FROM p"))
+
+
+async def test_a_session_that_begins_with_such_an_isolation_is_watched_from_the_start(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login(options="-c default_transaction_isolation=repeatable\\ read")
+    await client.query("DISCARD ALL")
+    await client.query("BEGIN")
+    assert len(rows(await client.query("SELECT a FROM people"))) == 100
+    proxy.epoch.number += 1
+    await _changed(client, m.query(b"SELECT a FROM people"))
+
+
+async def test_a_parse_takes_no_snapshot_that_could_not_be_dated(proxy: Proxy) -> None:
+    client = await proxy.login()
+    proxy.epoch.refused = Refused(Reason.UPSTREAM_UNAVAILABLE, "the ledger does not answer")
+    await client.query("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+    client.send(PARSE, m.SYNC_MESSAGE)
+    assert error(await client.until_ready())["C"] == "08006"
