@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.config import Config
     from proxy.consent.ledger import Recorded
     from proxy.consent.request import ConsentRequest
-    from proxy.consent.states import CategoryState, PurposeState, SubjectState
+    from proxy.consent.states import SubjectState
     from proxy.consent.transfer import ImportReport
 
 app = typer.Typer(
@@ -129,6 +129,7 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Show what is in force for a person, and every event that counts."""
+    from proxy.cli.consent_state import print_state
     from proxy.cli.opening import configuration, instant, ledger_of, run
 
     at, known = instant("--as-of", as_of), instant("--known-at", known_at)
@@ -139,12 +140,7 @@ def show(
             return await ledger.show(subject, at, known)
 
     state = run(work())
-    if json:
-        from proxy.cli.output import print_json
-
-        print_json(_state_json(state))
-    else:
-        _print_state(state)
+    print_state(state, json=json)
 
 
 @app.command("import")
@@ -289,94 +285,3 @@ def _tell_import(report: ImportReport, json: bool) -> None:
         f"{report.recorded} recorded, {report.replayed} recorded before, "
         f"{len(report.rejected)} rejected"
     )
-
-
-# --- showing ---------------------------------------------------------------------------------
-
-
-def _state_json(state: SubjectState) -> dict[str, object]:
-    from proxy.cli.output import time_text
-
-    return {
-        "subject": _key(state.subject),
-        "as_of": time_text(state.as_of),
-        "known_at": time_text(state.known_at),
-        "purposes": [
-            {
-                "purpose": purpose.purpose,
-                "basis": purpose.basis.value,
-                "in_force": purpose.is_in_force,
-                "until": time_text(purpose.until),
-                "event": purpose.deciding and purpose.deciding.event,
-                "categories": [
-                    {
-                        "category": category.category,
-                        "in_force": category.is_in_force,
-                        "until": time_text(category.until),
-                        "event": category.deciding and category.deciding.event,
-                    }
-                    for category in purpose.categories
-                ],
-            }
-            for purpose in state.purposes
-        ],
-        "events": [
-            {
-                "event": event.event,
-                "purpose": event.purpose,
-                "categories": list(event.categories),
-                "state": event.state.value,
-                "at": time_text(event.at),
-                "until": time_text(event.until),
-                "source": event.source,
-                "notice": event.notice,
-                "evidence": event.evidence,
-                "recorded_by": event.recorded_by,
-                "recorded_at": time_text(event.recorded_at),
-            }
-            for event in state.events
-        ],
-    }
-
-
-def _key(subject: object) -> int | str:
-    return subject if isinstance(subject, int | str) else str(subject)
-
-
-def _print_state(state: SubjectState) -> None:
-    from proxy.cli.output import print_table, time_text
-
-    print(f"subject {state.subject} as of {time_text(state.as_of)}")
-    rows = []
-    for purpose in state.purposes:
-        rows.append(_state_row(purpose.purpose, purpose.basis.value, purpose))
-        rows += [_state_row(f"  {c.category}", "own grant", c) for c in purpose.categories]
-    print_table(("purpose", "basis", "in force", "until", "because of"), rows)
-    if not state.events:
-        return
-    print()
-    columns = ("event", "state", "purpose", "categories", "at", "until", "source", "recorded by")
-    print_table(
-        columns,
-        [
-            (
-                str(event.event),
-                event.state.value,
-                event.purpose or "all",
-                ", ".join(event.categories),
-                time_text(event.at) or "",
-                time_text(event.until) or "",
-                event.source or "",
-                event.recorded_by or "",
-            )
-            for event in state.events
-        ],
-    )
-
-
-def _state_row(name: str, basis: str, entry: PurposeState | CategoryState) -> tuple[str, ...]:
-    from proxy.cli.output import time_text
-
-    until = time_text(entry.until) or ("no end" if entry.is_in_force else "")
-    why = f"event {entry.deciding.event}" if entry.deciding else "no event"
-    return (name, basis, "yes" if entry.is_in_force else "no", until, why)

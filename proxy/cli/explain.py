@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,8 @@ def explain(
     Nothing is run. Exit code 1 if the statement, or one of the file, is refused.
     """
     from proxy.cli.opening import configuration, policy_of, run
+    from proxy.planner import RECURSION_MAX, make_plans
+    from proxy.telemetry import set_up_logging
 
     if (sql is None) == (file is None):
         raise typer.BadParameter("give either a statement or --file")
@@ -51,6 +54,8 @@ def explain(
     settings = configuration(config)
     policy = policy_of(settings.policy)
     context = _context(policy, tool, purpose)
+    set_up_logging(level="critical")  # what a reader can not read is told as a refusal
+    sys.setrecursionlimit(RECURSION_MAX)
     enforcer = run(_enforcer(settings, policy))
     if file is not None:
         from proxy.cli.shares import print_shares, shares_of
@@ -58,7 +63,7 @@ def explain(
         shares = shares_of(enforcer, context, file.read_text(encoding="utf-8"))
         print_shares(shares, json=json)
         raise typer.Exit(NO if shares.refused else DONE)
-    plans = enforcer.plan(sql or "", context)
+    plans = make_plans(enforcer, sql or "", context)
     state = None if subject is None else run(_state(settings, subject))
     explained = [_explain(plan, policy, context, state) for plan in plans]
     _print(explained, json=json)

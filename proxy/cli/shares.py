@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from proxy.cli.output import print_json, print_table
 from proxy.enforce import Enforcer
 from proxy.errors import Refused
+from proxy.planner import make_plans
 from proxy.rewrite.plan import PlanContext
 from proxy.sql.grammar import scan
 
@@ -34,7 +35,7 @@ def shares_of(enforcer: Enforcer, context: PlanContext, text: str) -> Shares:
     shares = Shares()
     for statement in _statements(text):
         shares.statements += 1
-        plans = enforcer.plan(statement, context)
+        plans = make_plans(enforcer, statement, context)
         refused = next((plan for plan in plans if isinstance(plan, Refused)), None)
         if refused is not None:
             shares.reasons[refused.reason.value] += 1

@@ -69,12 +69,8 @@ def test_a_policy_that_is_not_loaded_is_an_error_with_its_line(whole: Place) -> 
 
 
 def test_an_unreachable_database_is_an_error_and_not_a_traceback(whole: Place) -> None:
-    text = whole.config.read_text().replace("port=", "port=1&x=")
-    whole.config.write_text(text.replace("&x=", "#"))
-    whole.invoke("doctor", exit_code=2)  # a URL that means nothing
     write_config(whole.folder, "postgresql://postgres@127.0.0.1:1/crm", reader="r", writer="w")
     told = whole.run("doctor", exit_code=1)
-    assert "upstream: upstream" not in told.stdout
     assert "r at 127.0.0.1:1" in told.stdout
 
 
@@ -162,8 +158,6 @@ def test_a_certificate_that_ended_or_does_not_fit_its_key_is_an_error(
     whole: Place, tmp_path: Path
 ) -> None:
     _make_certificate(tmp_path, days=400)
-    with whole.config.open("a") as file:
-        file.write("")
     text = whole.config.read_text().replace(
         "http: 127.0.0.1:0}", "http: 127.0.0.1:0, tls: {certificate: cert.pem, key: key.pem}}"
     )
