@@ -11,9 +11,8 @@ import pytest
 
 from proxy.config import Database
 from proxy.errors import Reason, Refused, UpstreamProtocolError
-from proxy.upstream.connection import UpstreamError, connect
+from proxy.upstream.connection import UpstreamError, connect, exchange
 from proxy.upstream.pool import PINNED_SETTINGS, Pool
-from proxy.upstream.statement import LeasedUpstream, StatementFailed, lease
 from proxy.wire import messages as m
 from tests.wire.raw import until
 
@@ -26,93 +25,22 @@ async def pool(upstream: Database) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-async def _all(upstream: LeasedUpstream, text: str, *parameters: bytes | None) -> list[object]:
-    stream = await upstream.run(text, parameters)
-    return [row for chunk in [c async for c in stream] for row in chunk]
-
-
-async def test_a_statement_gives_columns_rows_and_a_tag(pool: Pool) -> None:
-    async with lease(pool, {"consent.purpose": "newsletter", "search_path": "public"}) as upstream:
-        stream = await upstream.run(
-            "SELECT a, b, c FROM people WHERE a <= $1 ORDER BY a", [b"2"], [23]
-        )
-        assert [(c.name, c.type_oid, c.modifier) for c in stream.columns] == [
-            ("a", 23, -1),
-            ("b", 25, -1),
-            ("c", 1700, 10 << 16 | 2 + 4),
-        ]
-        rows = [row for chunk in [c async for c in stream] for row in chunk]
-        assert rows == [[b"1", b"name 1", b"1.50"], [b"2", b"name 2", b"3.00"]]
-        assert (stream.tag, stream.rows) == ("SELECT 2", 2)
-        assert await _all(upstream, "SHOW consent.purpose") == [[b"newsletter"]]
-        assert await _all(upstream, "SELECT $1::text", None) == [[None]]
-
-
-async def test_a_failed_statement_is_told_without_what_it_must_not_say(pool: Pool) -> None:
-    async with lease(pool, {}) as upstream:
-        with pytest.raises(StatementFailed) as failed:
-            await upstream.run("SELECT nosuch FROM people")
-        assert failed.value.sqlstate == "42703"
-        assert set(failed.value.fields) <= set("SVCMH")
-        with pytest.raises(StatementFailed) as failed:
-            await _all(upstream, "SELECT 1 / (50 - a) FROM people ORDER BY a")
-        assert failed.value.sqlstate == "22012"
-        assert await _all(upstream, "SELECT 1") == [[b"1"]]
-    assert pool.leased == 0
-
-
-async def test_a_stream_that_nobody_reads_stops_the_upstream(pool: Pool) -> None:
-    async with lease(pool, {}) as upstream:
-        stream = await upstream.run("SELECT a, repeat('x', 5000) FROM numbers")
-        transport = upstream._connection._transport
-        assert transport is not None
-        await until(lambda: not transport.is_reading())
-        assert upstream._held < 1024 * 1024
-        async for _ in stream:
-            pass
-        assert stream.rows == 20_000
-
-
-async def test_a_lease_that_is_left_in_the_middle_is_cancelled_and_not_used_again(
-    pool: Pool,
-) -> None:
-    async with lease(pool, {}) as upstream:
-        pid = upstream._connection.process
-        await upstream.run("SELECT a, pg_sleep(600) FROM people")
-    assert pool.leased == 0
-    async with lease(pool, {}) as upstream:
-        assert upstream._connection.process != pid
-
-
-async def test_cancel_ends_a_stream_with_its_error(pool: Pool) -> None:
-    async with lease(pool, {}) as upstream:
-        stream = await upstream.run("SELECT a, pg_sleep(600) FROM people")
-        upstream.cancel()
-        with pytest.raises(StatementFailed) as failed:
-            async for _ in stream:
-                pass
-        assert failed.value.sqlstate == "57014"
-
-
 async def test_every_connection_has_the_settings_that_the_readers_take_for_granted(
     pool: Pool,
 ) -> None:
-    async with lease(pool, {}) as upstream:
-        for name, value in PINNED_SETTINGS.items():
-            if name != "application_name":
-                (row,) = await _all(upstream, f"SHOW {name}")
-                assert row == [value.encode()]
-        assert await _all(upstream, "SHOW statement_timeout") == [[b"1min"]]
+    connection = await pool.acquire()
+    for name, value in {**PINNED_SETTINGS, "statement_timeout": "1min"}.items():
+        assert await exchange(connection, f"SHOW {name}".encode()) == [[value.encode()]]
+    pool.release(connection, is_clean=True)
 
 
 async def test_a_lease_waits_for_its_turn_and_no_longer_than_allowed(pool: Pool) -> None:
     pool._wait_s = 0.05
-    async with lease(pool, {}), lease(pool, {}):
-        with pytest.raises(Refused) as refused:
-            await pool.acquire()
-        assert refused.value.reason is Reason.TOO_MANY_CONNECTIONS
-    pool._wait_s = 5
     first, second = await pool.acquire(), await pool.acquire()
+    with pytest.raises(Refused) as refused:
+        await pool.acquire()
+    assert refused.value.reason is Reason.TOO_MANY_CONNECTIONS
+    pool._wait_s = 5
     third = asyncio.create_task(pool.acquire())
     await until(lambda: pool.waiting)
     pool.release(first, is_clean=False)  # room for a new one
