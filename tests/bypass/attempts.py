@@ -25,7 +25,10 @@ SIMPLE: Final[tuple[Way, ...]] = ("simple",)
 
 @dataclass(frozen=True, slots=True)
 class Refused:
+    """`rows`: of the statements before it, in the same text."""
+
     reason: str
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,9 @@ def assert_silent(side: Side, data: bytes, told: str) -> None:
 def _assert_verdict(verdict: Verdict, answer: Answer, told: str) -> None:
     shown = f"{told} gave {answer.reason or answer.sqlstate or 'rows'}: {answer.raw[:600]!r}"
     match verdict:
-        case Refused(reason):
+        case Refused(reason, rows):
             assert answer.reason == reason, shown
-            assert answer.rows == 0, shown
+            assert answer.rows == rows, shown
         case Fails(sqlstate):
             # Over HTTP a column that is not there has a reason's name as well.
             assert answer.reason in (None, "column_not_available"), shown
