@@ -41,7 +41,7 @@ def test_rows_and_types_are_those_of_the_database_itself(
         seen = through.execute("SELECT * FROM crm.customers ORDER BY id", binary=is_binary)
         names = ", ".join(f'"{column.name}"' for column in seen.description or ())
         text = f"SELECT {names} FROM crm.customers ORDER BY id"
-        expected = direct.execute(text.encode(), binary=is_binary)  # type: ignore[arg-type]  # ours
+        expected = direct.execute(text.encode(), binary=is_binary)
         assert _described(seen) == _described(expected)
         assert seen.fetchall() == expected.fetchall()
 
@@ -188,16 +188,14 @@ def test_rows_by_name_and_values_of_every_kind(connection: psycopg.Connection) -
 
 
 def test_a_statement_can_be_cancelled(connection: psycopg.Connection) -> None:
-    with connection.transaction(), connection.cursor() as cursor:
-        rows = cursor.stream(
-            "SELECT a.id FROM sales.orders a, sales.orders b, sales.orders c, customers"
-        )
+    text = "SELECT a.id FROM sales.orders a, sales.orders b, sales.orders c, customers"
+    with connection.cursor() as cursor:
+        rows = cursor.stream(text)
         assert next(rows)
         connection.cancel_safe()
         with pytest.raises(errors.QueryCanceled):
             for _ in rows:
                 pass
-        raise psycopg.Rollback
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
