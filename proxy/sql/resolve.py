@@ -73,7 +73,7 @@ def read_query(text: str) -> exp.Expr:
             "the statement is valid for PostgreSQL, but the second reader does not read it",
             hint="Write it in a plainer form.",
         ) from error
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Values):
         raise Refused(Reason.NOT_UNDERSTOOD, "the second reader does not see one query")
     return trees[0]
 
