@@ -179,7 +179,7 @@ MISFITS = {
         {"visits"},
     ),
     "a hop between types": (
-        {"visits": "id bigint, car_id integer, source text, at timestamptz"},
+        {"visits": "id bigint, car_id numeric, source text, at timestamptz"},
         "tables.crm.visits.subject",
         "the same type",
         {"visits"},
@@ -286,3 +286,14 @@ async def test_the_keys_table_need_not_be_shown_to_anybody(
         after="CREATE SCHEMA hidden; CREATE TABLE hidden.people (id bigint PRIMARY KEY)"
     )
     assert errors_of(check_against(policy, await catalog_of(policy, script))) == ()
+
+
+async def test_keys_of_integers_of_any_size_and_of_text_or_varchar_are_alike(
+    load: Load, catalog_of: CatalogOf
+) -> None:
+    policy = load(POLICY)
+    catalog = await catalog_of(
+        policy, _script(visits="id bigint, car_id integer, source text, at timestamptz")
+    )
+    assert not errors_of(check_against(policy, catalog))
+    assert not out_of_service(policy, catalog)
