@@ -76,6 +76,8 @@ class Connection(RequestHandler):
         self._has_next = False  # bytes of the next request came while this one was answered
         self._has_begun = False  # bytes of a request came that has no handler yet
         self._is_turned_away = False
+        self.is_client_gone = False
+        """The connection was lost, not closed by us."""
 
     # --- as the loop calls it ---
 
@@ -91,9 +93,11 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._is_turned_away:
             return
-        if self._answering is not None:
+        if not data:
+            pass  # aiohttp goes on with what it has, after a pause
+        elif self._answering is not None:
             self._has_next = self._has_next or self._answering.content.is_eof()
-        elif not self._has_begun and data:
+        elif not self._has_begun:
             self._has_begun = True
             self._expect_within(self._deadlines.header_s)
         super().data_received(data)
@@ -114,6 +118,8 @@ class Connection(RequestHandler):
                 timer.cancel()
         self._timer = self._stall = None
         if not self._is_turned_away:
+            # Before aiohttp cancels the handler, which asks why.
+            self.is_client_gone = True
             self._watcher.closed()
             super().connection_lost(exc)
 
@@ -189,6 +195,11 @@ class Connection(RequestHandler):
         return problem_answer(
             Problem(status, "invalid_request", "the request is not valid HTTP/1.1", is_last=True)
         )
+
+
+def is_client_gone(request: BaseRequest) -> bool:
+    """Whether a request is cancelled because its client has left, not because we close."""
+    return cast(Connection, request.protocol).is_client_gone
 
 
 def internal_error(error: BaseException | None) -> Response:

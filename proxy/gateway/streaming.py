@@ -13,11 +13,13 @@ from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
 
+from proxy.access_log.record import State
 from proxy.errors import Reason, Refused, UpstreamProtocolError
 from proxy.gateway.answers import SECURITY_HEADERS
 from proxy.gateway.conversation import ROW_BYTES_MAX, Conversation, DatabaseError, RowTooLarge
 from proxy.gateway.parameters import parameter_texts
 from proxy.gateway.problem import Problem, of_database_error, of_refusal
+from proxy.gateway.protocol import is_client_gone
 from proxy.gateway.recording import Access
 from proxy.gateway.results import Column, Form, content_type, form_of
 from proxy.gateway.services import Parts
@@ -164,9 +166,8 @@ class Streaming:
         return self._response
 
     def _conclude_cancelled(self) -> None:
-        transport = self._request.transport
-        is_gone = transport is None or transport.is_closing()
-        self._parts.recorder.conclude(self._access, "client_gone" if is_gone else "cancelled")
+        state: State = "client_gone" if is_client_gone(self._request) else "cancelled"
+        self._parts.recorder.conclude(self._access, state)
 
 
 def _problem_of(error: BaseException, access_id: str | None) -> tuple[Problem, str]:

@@ -192,7 +192,9 @@ class House:
         ((value,),) = answer.json["rows"]
         return value
 
-    async def agree(self, subject: int, state: str = "given", purpose: str = "newsletter") -> Answer:
+    async def agree(
+        self, subject: int, state: str = "given", purpose: str = "newsletter"
+    ) -> Answer:
         body = {"subject": subject, "purpose": purpose, "state": state}
         answer = await self.call("POST", "/v1/consents", who="consent", body=body)
         assert answer.status == 201, answer.body

@@ -91,7 +91,11 @@ async def test_parameters_stay_parameters(house: House) -> None:
         ("SELECT $1::int[]", [1, None, 3], [1, None, 3]),
         ("SELECT $1::int[]", [[1, 2], [3, 4]], [[1, 2], [3, 4]]),
         ("SELECT $1::int[]", [], []),
-        ("SELECT $1::text[]", ['a"b', "c\\d", "NULL", "", "{,}"], ['a"b', "c\\d", "NULL", "", "{,}"]),
+        (
+            "SELECT $1::text[]",
+            ['a"b', "c\\d", "NULL", "", "{,}"],
+            ['a"b', "c\\d", "NULL", "", "{,}"],
+        ),
         ("SELECT $1::bool[]", [True, False], [True, False]),
         ("SELECT $1::jsonb", {"a": [1, None]}, {"a": [1, None]}),
         ("SELECT $1::jsonb", [1, {"b": 2}], [1, {"b": 2}]),

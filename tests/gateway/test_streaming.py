@@ -147,9 +147,7 @@ async def test_a_row_beyond_the_limit_is_refused(house: House) -> None:
 async def test_rows_are_sent_as_they_come(house: House) -> None:
     """The first rows can be read while the statement still runs."""
     # PostgreSQL sends rows when they fill its buffer of 8 KiB.
-    sql = (
-        f"SELECT id, repeat('x', 20000), CASE WHEN id > 2 THEN ({ENDLESS}) END FROM crm.people"
-    )
+    sql = f"SELECT id, repeat('x', 20000), CASE WHEN id > 2 THEN ({ENDLESS}) END FROM crm.people"
     async with await _open(house, sql, "application/x-ndjson") as response:
         await response.content.readline()
         assert json.loads(await response.content.readline())[0] == 1

@@ -59,7 +59,10 @@ from tests.gateway.house import House
         ("'{}'::int8[]", []),
         ("'{{1,2},{3,4}}'::int4[]", [[1, 2], [3, 4]]),
         ("'[0:1]={1,2}'::int4[]", [1, 2]),
-        ("ARRAY['a', NULL, 'NULL', '', 'x\"y', E'\\\\', '{}', 'b,c']", ["a", None, "NULL", "", 'x"y', "\\", "{}", "b,c"]),
+        (
+            "ARRAY['a', NULL, 'NULL', '', 'x\"y', E'\\\\', '{}', 'b,c']",
+            ["a", None, "NULL", "", 'x"y', "\\", "{}", "b,c"],
+        ),
         ("ARRAY[true, false]", [True, False]),
         ("ARRAY[timestamptz '2026-01-01 00:00+00']", ["2026-01-01T00:00:00Z"]),
         ("ARRAY['{\"a\":1}'::jsonb]", [{"a": 1}]),
