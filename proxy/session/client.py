@@ -92,6 +92,7 @@ class ClientSession(asyncio.Protocol):
         self._awaits_settled = False
         self._is_client_full = False
         self._is_upstream_full = False
+        self._is_paused = False  # the client is not read
         self._is_cancel_wanted = False
         self._is_leaving = False  # Terminate was read
         self._ending: bytes | None = None  # to be said once the statement is over
@@ -528,15 +529,19 @@ class ClientSession(asyncio.Protocol):
                 self._upstream.pause_reading()
             else:
                 self._upstream.resume_reading()
+        if self._reader.buffered <= HIGH_WATER_BYTES and not self._is_paused:
+            return
         transport = self._transport
         if transport is None or transport.is_closing() or self._phase is not _Phase.OPEN:
             return
         is_full = self._is_upstream_full or (self._state is not None and self._state.is_full)
         is_busy = self._step is not None or self._task is not None or is_full
         if is_busy and self._reader.buffered > HIGH_WATER_BYTES:
-            if transport.is_reading():
+            if not self._is_paused:
+                self._is_paused = True
                 transport.pause_reading()
-        elif not transport.is_reading():
+        elif self._is_paused:
+            self._is_paused = False
             transport.resume_reading()
 
     # --- cancelling, timeouts, the end ---

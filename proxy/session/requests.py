@@ -290,9 +290,10 @@ class Requests:
             return
         if keeps_rows and isinstance(epoch, int):
             portal.baseline, portal.born_at = epoch, state.clock()
-        cursor = state.portals.get((plan.name or "").encode())
-        if plan.kind is Kind.FETCH and cursor is not None:
-            portal.baseline, portal.born_at = cursor.baseline, cursor.born_at
+        if plan.kind is Kind.FETCH and plan.name is not None:
+            cursor = state.portals.get(plan.name.encode())
+            if cursor is not None:
+                portal.baseline, portal.born_at = cursor.baseline, cursor.born_at
         statement = Statement(plan, text=portal.text, types=portal.types)
         run = yield from admission.admit(statement, epoch, LocalNames(state), self._received_at)
         if state.is_skipping:
@@ -403,10 +404,14 @@ class Requests:
     # --- what they share ---
 
     def _settle_names(self, plans: Iterable[Plan]) -> Steps:
-        """Wait where a statement names what an earlier Sync has yet to make certain."""
+        """Wait where a statement hangs on what an earlier one has yet to make certain."""
         state = self._state
         for plan in plans:
-            name = (plan.name or "").encode()
+            if plan.setting == "consent.purpose":
+                yield from state.settle()  # is a transaction block open?
+            if plan.name is None:
+                continue
+            name = plan.name.encode()
             if state.statements.is_open_question(name, state.segment) or (
                 state.portals.is_open_question(name, state.segment)
             ):

@@ -53,6 +53,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.process = 0
         self.secret = b""
         self.is_lost = False
+        self._is_paused = False
         self._transport: asyncio.Transport | None = None
         self._listener: UpstreamListener | None = None
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -115,12 +116,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def pause_reading(self) -> None:
-        if self._transport is not None and self._transport.is_reading():
-            self._transport.pause_reading()
+        transport = self._transport
+        if not self._is_paused and transport is not None and not transport.is_closing():
+            self._is_paused = True
+            transport.pause_reading()
 
     def resume_reading(self) -> None:
         transport = self._transport
-        if transport is not None and not transport.is_closing() and not transport.is_reading():
+        if self._is_paused and transport is not None and not transport.is_closing():
+            self._is_paused = False
             transport.resume_reading()
 
     def close(self) -> None:

@@ -37,6 +37,17 @@ async def test_the_purpose_can_not_change_inside_a_block_or_a_text_of_several(
     assert rows(await client.query("SHOW consent.purpose")) == [[b"newsletter"]]
 
 
+async def test_a_block_that_was_begun_in_the_same_breath_counts(proxy: Proxy) -> None:
+    client = await proxy.login()
+    for text in ("BEGIN", "SET consent.purpose = 'service'"):
+        client.send(m.parse(b"", text.encode()), m.bind(b"", b""), m.execute(b""))
+    client.send(m.SYNC_MESSAGE)
+    assert error(await client.until_ready())["C"] == "25001"
+    client.send(m.query(b"ROLLBACK"), m.query(b"BEGIN"))
+    client.send(m.query(b"SET consent.purpose = 'service'"))
+    assert error(await client.until_ready(3))["C"] == "25001"
+
+
 async def test_a_purpose_that_is_not_the_tools_own_is_refused(proxy: Proxy) -> None:
     client = await proxy.login()
     fields = error(await client.query("SET consent.purpose = 'billing'"))
