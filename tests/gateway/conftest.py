@@ -16,7 +16,7 @@ OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
 @pytest.fixture
 def open_door(database: str, tmp_path: Path) -> OpenHouse:
-    """`async with open_door(limits=…) as house`."""
+    """Opens a house with limits and deadlines of one's own, for an `async with`."""
 
     def open_it(**options: Any) -> AbstractAsyncContextManager[House]:
         return open_house(database, tmp_path, **options)

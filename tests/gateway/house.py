@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,15 +243,13 @@ async def open_house(
     wait_s: float = 5.0,
     statement_s: float = 300.0,
     access_log: Callable[[AccessLog], Log] = lambda log: log,
-    extra_script: Sequence[str] = (),
+    ssl_context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[House]:
     (folder / "policy").mkdir()
     (folder / "policy" / "policy.yaml").write_text(POLICY)
     policy = load_policy(folder / "policy")
     admin = await asyncpg.connect(url)
     await admin.execute(SCRIPT)
-    for statement in extra_script:
-        await admin.execute(statement)
     await init(admin, policy)
     catalog = await load_catalog(admin, catalog_schemas(policy))
     limits = limits or Limits(statement_bytes=64 * 1024, statement_s=20)
@@ -291,7 +290,7 @@ async def open_house(
         statement_s=statement_s,
         deadlines=deadlines,
     )
-    port = await gateway.start("127.0.0.1", 0)
+    port = await gateway.start("127.0.0.1", 0, ssl_context)
     try:
         async with aiohttp.ClientSession(auto_decompress=False) as client:
             yield House(
@@ -329,6 +328,6 @@ def _secrets(folder: Path, policy: Policy) -> tuple[Secrets, dict[str, str]]:
         secrets.add(name, "tool")
         tokens[name] = secrets.make_token(name)
     for role in ("consent", "review", "metrics"):
-        secrets.add(f"the-{role}", role)  # type: ignore[arg-type]  # the three roles
+        secrets.add(f"the-{role}", role)
         tokens[role] = secrets.make_token(f"the-{role}")
     return secrets, tokens
