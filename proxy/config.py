@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 CONFIG_VARIABLE: Final = "CONSENT_PROXY_CONFIG"
 CONFIG_DEFAULT: Final = "consent-proxy.yaml"
@@ -90,6 +91,15 @@ class Database:
     def is_local(self) -> bool:
         """Whether bytes stay on this machine; TLS is `verify-full` otherwise, always."""
         return self.is_unix_socket or Address(self.host, self.port).is_loopback
+
+    @property
+    def absolute_url(self) -> str:
+        """The URL with the way to the root certificates spelt out, relative to no folder."""
+        if self.root_certificate is None:
+            return self.url
+        parts = urlsplit(self.url)
+        query = dict(parse_qsl(parts.query)) | {"sslrootcert": str(self.root_certificate)}
+        return urlunsplit(parts._replace(query=urlencode(query)))
 
     def tls_context(self) -> ssl.SSLContext | None:
         """None where bytes stay on this machine; else chain and name are verified."""

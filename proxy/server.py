@@ -126,7 +126,7 @@ class Server:
         )
         self._planner = Planner(self._enforcer(policy, catalog))
         self._credentials = Credentials(secrets, policy)
-        self._epoch = EpochReader(config.upstream.url, config.upstream.password)
+        self._epoch = EpochReader(config.upstream.absolute_url, config.upstream.password)
         await self._connect_ledger(policy)
         services = Services(
             credentials=self._credentials,
@@ -236,9 +236,17 @@ class Server:
         """A policy that the ledger is not prepared for is not served: a purpose whose basis became
         consent would still say yes to everybody.
         """
-        missing = await _with_connection(
-            self._config.upstream, lambda connection: unprepared(connection, policy)
-        )
+        try:
+            missing = await _with_connection(
+                self._config.upstream, lambda connection: unprepared(connection, policy)
+            )
+        except ConfigurationError as error:
+            if isinstance(
+                error.__cause__, asyncpg.UndefinedTableError | asyncpg.InvalidSchemaNameError
+            ):
+                missing = ("schema consent",)
+            else:
+                raise
         if missing:
             raise ConfigurationError(
                 f"the database is not prepared for this policy ({', '.join(missing)}): "
@@ -248,7 +256,7 @@ class Server:
     async def _connect_ledger(self, policy: Policy) -> None:
         consent = self._config.consent
         try:
-            self._ledger = await Ledger.connect(consent.url, consent.password, policy)
+            self._ledger = await Ledger.connect(consent.absolute_url, consent.password, policy)
         except ConsentError as error:
             # Statements can be answered without it: what is in force is read by the guards. The
             # recording of consent answers 503 until the ledger can be reached.
@@ -353,14 +361,16 @@ async def _with_connection(
 ) -> _T:
     """Run `work` on a connection of its own. Raises ConfigurationError in the user's words."""
     try:
-        connection = await asyncpg.connect(**connect_arguments(database.url, database.password))
+        connection = await asyncpg.connect(
+            **connect_arguments(database.absolute_url, database.password)
+        )
         try:
             return await work(connection)
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         message = f"the database at {database.url} can not be read: {error}"
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message) from error
 
 
 def _certificate(tls: Tls) -> bytes:

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from proxy.config import CONFIG_DEFAULT, CONFIG_VARIABLE, Config, Database, load_config
 from proxy.errors import ConfigurationError
@@ -138,21 +137,12 @@ async def ledger_of(config: Config) -> AsyncIterator[Ledger]:
     from proxy.consent.ledger import Ledger
 
     ledger = await Ledger.connect(
-        url_of(config.consent), config.consent.password, policy_of(config.policy)
+        config.consent.absolute_url, config.consent.password, policy_of(config.policy)
     )
     try:
         yield ledger
     finally:
         await ledger.close()
-
-
-def url_of(database: Database) -> str:
-    """The URL with the way to the root certificates spelt out: relative to no folder any more."""
-    if database.root_certificate is None:
-        return database.url
-    parts = urlsplit(database.url)
-    query = dict(parse_qsl(parts.query)) | {"sslrootcert": str(database.root_certificate)}
-    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 async def catalog_of(config: Config, policy: Policy) -> Catalog:

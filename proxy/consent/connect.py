@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -53,9 +54,17 @@ def connect_arguments(url: str, password: str | None) -> Mapping[str, Any]:
     }
     if password is not None:
         arguments["password"] = password
-    if not is_local(url) and "sslmode" not in parse_qs(urlsplit(url).query):
-        arguments["ssl"] = "verify-full"
+    query = parse_qs(urlsplit(url).query)
+    if not is_local(url) and query.get("sslmode", ["verify-full"]) == ["verify-full"]:
+        arguments["ssl"] = _verified(query.get("sslrootcert", [None])[0])
     return arguments
+
+
+def _verified(root_certificate: str | None) -> ssl.SSLContext:
+    """TLS that verifies chain and name; against the system's roots where none are given."""
+    context = ssl.create_default_context(cafile=root_certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _without_port(host: str) -> str:

@@ -64,7 +64,8 @@ Report = Callable[[Place, str, str], None]  # place, key, message
 def read_tree(file: str, text: str, report: Report) -> Node | None:
     """The tree of one document, or None where it is empty or not YAML (which is reported)."""
     try:
-        root = YAML(typ="rt").compose(text)
+        # Not "rt": it leaves marks of its own (BEL characters) in folded scalars.
+        root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 0

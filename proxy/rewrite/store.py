@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from sqlglot import exp
 
 from proxy.errors import Reason, Refused
-from proxy.policy.decide import Absent, Guarded, Masked, Shown, decide
+from proxy.policy.decide import Absent, ColumnVerdict, Guarded, Masked, Shown, decide
 from proxy.policy.mask_text import mask_text
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
@@ -169,20 +169,17 @@ def _only(select: exp.Select, wanted: frozenset[str]) -> exp.Select:
 
 
 def _column_uses(guard: Guard) -> tuple[ColumnUse, ...]:
-    uses = []
-    for name, cell in guard.verdict.columns:
-        match cell:
-            case Shown():
-                use = ColumnUse(name=name, category=None, verdict="shown")
-            case Masked():
-                use = ColumnUse(
-                    name=name, category=cell.category, verdict="masked", mask=mask_text(cell.mask)
-                )
-            case Guarded():
-                use = ColumnUse(
-                    name=name, category=cell.category, verdict="guarded", mask=mask_text(cell.mask)
-                )
-            case Absent():
-                use = ColumnUse(name=name, category=cell.category, verdict="absent")
-        uses.append(use)
-    return tuple(uses)
+    return tuple(_column_use(name, cell) for name, cell in guard.verdict.columns)
+
+
+def _column_use(name: str, cell: ColumnVerdict) -> ColumnUse:
+    match cell:
+        case Shown():
+            return ColumnUse(name=name, category=None, verdict="shown")
+        case Masked(mask=mask, category=category):
+            return ColumnUse(name=name, category=category, verdict="masked", mask=mask_text(mask))
+        case Guarded(mask=mask, category=category):
+            return ColumnUse(name=name, category=category, verdict="guarded", mask=mask_text(mask))
+        case Absent(category=category):
+            return ColumnUse(name=name, category=category, verdict="absent")
+    assert_never(cell)
