@@ -35,7 +35,15 @@ from proxy.sql.functions import function_names
 from proxy.sql.grammar import RawStatement, Tree, canonical_inner, parse, parse_query
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
-from proxy.sql.read import Lists, NameResolver, Reading, RelationUse, check_type, read
+from proxy.sql.read import (
+    Lists,
+    NameResolver,
+    Reading,
+    RelationUse,
+    check_parameter_types,
+    check_type,
+    read,
+)
 from proxy.sql.resolve import RelationPlace, places, read_query
 from proxy.sql.settings import SettingLimits
 
@@ -101,6 +109,7 @@ class Enforcer:
         """
         try:
             check_size(text, self._limits.statement_bytes, self._limits.statement_nesting)
+            check_parameter_types(context.parameter_types, self.catalog)
             statements = parse(text)
         except Refused as refused:
             return (refused,)

@@ -11,13 +11,13 @@ two must agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import Reason, Refused
 from proxy.policy.model import FunctionName, RelationName
-from proxy.sql.catalog import Catalog
+from proxy.sql.catalog import FIRST_NORMAL_OID, Catalog
 from proxy.sql.functions import (
     ARGUMENT_CHECKED,
     is_function_allowed,
@@ -130,6 +130,29 @@ def check_type(node: Tree, lists: Lists) -> None:
         f"type {'.'.join(names)} is not allowed here",
         hint="Cast to one of PostgreSQL's own types, or to an enum of the policy's schemas.",
     )
+
+
+def check_parameter_types(types: Sequence[int], catalog: Catalog) -> None:
+    """Check the types that Parse declares: to read a parameter is a cast, and a domain's CHECK
+    calls functions. Raises Refused(type_not_allowed).
+    """
+    for oid in types:
+        if oid >= FIRST_NORMAL_OID and not _is_enum(oid, catalog):
+            raise Refused(
+                Reason.TYPE_NOT_ALLOWED,
+                "a parameter's type is not allowed here",
+                hint="Declare one of PostgreSQL's own types, or an enum of the policy's schemas.",
+            )
+
+
+def _is_enum(oid: int, catalog: Catalog) -> bool:
+    """An enum of the policy's schemas, or an array of one."""
+    enums = {
+        each.oid: each.related
+        for each in catalog.structure.types
+        if each.kind == "e" and f"{each.schema}.{each.name}" in catalog.enums
+    }
+    return oid in enums or any(oid in related for related in enums.values())
 
 
 def names_of(parts: list[Tree]) -> list[str]:
