@@ -93,15 +93,19 @@ def tail(
     *,
     count: int = 10,
     follow: bool = False,
+    has_readings: bool = True,
     wait: Callable[[], object] = lambda: time.sleep(0.25),
 ) -> Iterator[Record]:
     """The newest records over all logs, oldest first; with `follow` then those to come, for ever.
 
+    Without `has_readings`, those of the log `reader` are left out: who tails would see himself.
     `wait` is called between looks at the files. Parts of split records come as they are.
     """
     follower = Follower(folder, from_end=True) if follow else None
     last = [
-        [_parse(line) for line in last_lines(log, max(count, 1))] for log in log_folders(folder)
+        [_parse(line) for line in last_lines(log, max(count, 1))]
+        for log in log_folders(folder)
+        if has_readings or log.name != READER_LOG
     ]
     newest = sorted((record for records in last for record in records), key=lambda each: each.at)
     yield from newest[len(newest) - min(count, len(newest)) :]
@@ -110,7 +114,8 @@ def tail(
     while follower is not None:
         for line in follower.read():
             record = _parse(line)
-            if record.seq > shown.get(record.log, -1):
+            is_wanted = has_readings or record.log != READER_LOG
+            if is_wanted and record.seq > shown.get(record.log, -1):
                 yield record
         wait()
 

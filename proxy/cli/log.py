@@ -39,6 +39,9 @@ LogFolderOption = Annotated[
 def tail(
     count: Annotated[int, typer.Option("-n", metavar="N", min=0, help="How many records.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="And those to come.")] = False,
+    readings: Annotated[
+        bool, typer.Option("--readings", help="Those of who read the log, too.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Records as JSON lines.")] = False,
     folder: LogFolderOption = None,
     config: ConfigOption = None,
@@ -49,7 +52,13 @@ def tail(
 
     place = _open(folder, config, "tail")
     with contextlib.suppress(KeyboardInterrupt):
-        records = newest(place, count=count, follow=follow, wait=lambda: time.sleep(0.25))
+        records = newest(
+            place,
+            count=count,
+            follow=follow,
+            has_readings=readings,
+            wait=lambda: time.sleep(0.25),
+        )
         for record in records:
             print(json_line(record) if json else text_line(record), flush=follow)
 

@@ -109,6 +109,8 @@ def test_a_search_shows_what_matches_with_its_outcome(logged: Place) -> None:
 
 def test_the_tail_shows_the_newest_records(logged: Place) -> None:
     lines = logged.invoke("log", "tail", "-n", "2", "--json").stdout.splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["access.refused", "log.sealed"]
+    lines = logged.invoke("log", "tail", "-n", "2", "--readings", "--json").stdout.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["log.read", "log.sealed"]
     assert "access.refused" in logged.invoke("log", "tail", "-n", "9").stdout
 
