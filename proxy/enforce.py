@@ -128,7 +128,7 @@ class Enforcer:
             except RecursionError:
                 plans.append(Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply"))
                 break
-            plans.append(self._described(plan, statement))
+            plans.append(self._described(plan, statement, context.purpose))
             if plan.setting == "search_path" and plan.value is not None:
                 context = replace(context, search_path=tuple(plan.value.split(",")))
         return tuple(plans)
@@ -330,12 +330,16 @@ class Enforcer:
             names.update((relation.schema, relation.name, *(column.name for column in columns)))
         return frozenset(names)
 
-    def _described(self, plan: Plan, statement: RawStatement) -> Plan:
+    def _described(self, plan: Plan, statement: RawStatement, purpose: str | None) -> Plan:
         if not plan.tables and plan.kind not in (Kind.PREPARE, Kind.FETCH, Kind.EXECUTE):
             return plan if plan.revision else replace(plan, revision=self.revision)
         described = normalise(statement.canonical, self._known_names)
         return replace(
-            plan, statement=described.text, shape=described.shape, revision=self.revision
+            plan,
+            statement=described.text,
+            shape=described.shape,
+            revision=self.revision,
+            purpose=purpose if plan.tables else None,
         )
 
     def _describe_refusal(self, refused: Refused, statement: RawStatement) -> Refused:

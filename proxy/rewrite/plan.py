@@ -83,6 +83,7 @@ class Plan:
     # takes those of the PREPARE.
     inner: Plan | None = None
     revision: str = ""  # policy revision + catalog revision this plan was made under
+    purpose: str | None = None  # of the guards, where there are `tables`
     # What a client may have cached of a prepared statement's result: relations and their visible
     # columns with types. Plans of equal `surface` describe alike.
     surface: str = ""

@@ -195,6 +195,8 @@ class Admission:
             else:
                 source = found.runs
         if refused is None and poison is None:
+            refused = self._purpose_objection(source or plan)
+        if refused is None and poison is None:
             refused = self._snapshot_objection(source or plan, epoch)
         if refused is not None:
             poison = state.recorder.refuse(refused, state.purpose, plan, source)
@@ -224,6 +226,16 @@ class Admission:
                     hint="Send SET consent.purpose as a statement of its own.",
                 )
         return None
+
+    def _purpose_objection(self, plan: Plan) -> Refused | None:
+        """A cursor or portal shows what its own purpose may see; the record would tell another."""
+        if plan.purpose is None or plan.purpose == self._state.purpose:
+            return None
+        return Refused(
+            Reason.CONSENT_CHANGED,
+            "could not continue: the purpose is not the one that this was opened for",
+            hint="Run the statement again.",
+        )
 
     def _snapshot_objection(self, plan: Plan, epoch: int | Refused | None) -> Refused | None:
         snapshot = self._state.snapshot
