@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+import structlog
 from aiohttp.web import BaseRequest, Server, StreamResponse
 
 from proxy.consent.ledger import Ledger
@@ -26,6 +27,8 @@ from proxy.gateway.routes import OpenRoute, find
 from proxy.gateway.services import GatewayServices, Parts, Readiness, Tokens
 from proxy.telemetry import Metrics
 from proxy.upstream.pool import Pool
+
+_log = structlog.get_logger(__name__)
 
 _BACKLOG: Final = 512
 # As for a header: a handshake is what comes before one.
@@ -119,8 +122,12 @@ class Gateway:
         if self._server is None:
             return
         await self._server.shutdown(timeout=0.01)
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await self._quiet.wait()
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._quiet.wait()
+        except TimeoutError:
+            # What is closed after us (the access log above all) must be closed all the same.
+            _log.error("a request could not be ended", connections=self._connections)
 
     # --- as connections call it ---
 

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.config import Limits
 from proxy.gateway import requests
-from proxy.gateway.protocol import Deadlines
+from proxy.gateway.protocol import Connection, Deadlines
 from tests.gateway.conftest import OpenHouse
 from tests.gateway.house import House
 
@@ -74,21 +74,26 @@ async def test_half_a_second_header_is_not_waited_for(open_door: OpenHouse) -> N
 
 
 async def test_a_connection_that_rests_between_requests_is_kept(open_door: OpenHouse) -> None:
-    deadlines = _deadlines(header_s=0.05, first_request_s=0.05)
-    async with open_door(deadlines=deadlines) as house:
+    async with open_door() as house:
         reader, writer = await _connect(house)
+        await house.until(lambda: house.gateway._server.connections)  # type: ignore[union-attr]
+        (connection,) = house.gateway._server.connections  # type: ignore[union-attr]
+        assert isinstance(connection, Connection)
+        body = json.dumps({"sql": "SELECT 1"}).encode()
         for _ in range(2):
-            body = json.dumps({"sql": "SELECT 1"}).encode()
+            assert connection._answering is None
             writer.write(
                 b"POST /v1/query HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
                 + f"Authorization: Bearer {house.tokens['mailer']}\r\n".encode()
                 + f"Content-Length: {len(body)}\r\n\r\n".encode()
             )
             # The body comes later than the header, and must not be taken for a next request.
-            await asyncio.sleep(0.01)
+            await house.until(lambda: connection._answering is not None)
+            assert connection._timer is None
             writer.write(body)
             assert b"200 OK" in await reader.readuntil(b"0\r\n\r\n")
-            await asyncio.sleep(0.15)
+            await house.until(lambda: connection._answering is None)
+            assert connection._timer is None
         writer.close()
 
 
