@@ -231,7 +231,7 @@ def _without_tables(data: bytes) -> bytes:
 
 
 def difference(expected: list[Message], seen: list[Message], *, is_ordered: bool) -> str:
-    """ "" where two answers are the same; the order of rows counts where SQL fixes it."""
+    """What differs, or an empty text; the order of rows counts only where SQL fixes it."""
     if not is_ordered:
         expected, seen = _sorted_rows(expected), _sorted_rows(seen)
     if expected == seen:
