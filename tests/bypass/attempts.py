@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import orjson
 
-from tests.bypass.client import TEXT, BINARY, Client, Message, error_fields, tags_of
+from tests.bypass.client import BINARY, TEXT, Client, Message, error_fields, tags_of
 from tests.bypass.worlds import Pair, Side
 
 Way = Literal["simple", "extended", "binary", "http"]
@@ -172,7 +172,9 @@ def answer_of(client: Client, messages: Sequence[Message]) -> Answer:
 def compared(messages: Sequence[Message]) -> bytes:
     """The messages as bytes, but for the order of rows and the names of access records."""
     rows = sorted(message.body for message in messages if message.kind in "Dd")
-    others = [message.kind.encode() + message.body for message in messages if message.kind not in "Dd"]
+    others = [
+        message.kind.encode() + message.body for message in messages if message.kind not in "Dd"
+    ]
     return _ACCESS.sub(b"access", b"\n".join([*rows, *others]))
 
 

@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from proxy.wire import messages as m
 from proxy.wire.scram import ScramClient
@@ -39,9 +39,7 @@ class Client:
     status: str = "I"
 
     @classmethod
-    def connect(
-        cls, address: tuple[str, int], user: str, password: str, **start: str
-    ) -> Self:
+    def connect(cls, address: tuple[str, int], user: str, password: str, **start: str) -> Self:
         """Logged in and idle. Raises Closed where the proxy says no; `received` tells why."""
         client = cls(socket.create_connection(address, timeout=TIMEOUT_S))
         client.log_in(startup_message({"user": user, **start}), password)
@@ -118,6 +116,11 @@ class Client:
         del self._pending[: self._length]
         self.messages.append(message)
         return message
+
+    def drain(self) -> NoReturn:
+        """Read until the proxy closes the connection."""
+        while True:
+            self.next()
 
     @property
     def _length(self) -> int:

@@ -39,7 +39,7 @@ def pair(postgres: EmbeddedPostgres, make_database: MakeDatabase) -> Iterator[Pa
                 postgres.run(RIGHTS, database=world.database)
                 people_speak(world)
             _share_pseudonyms(postgres, one, other)
-            sides = (Side(one, ONE), Side(other, OTHER))
+            sides = (Side(one, ONE.leaks()), Side(other, OTHER.leaks()))
             yield Pair(sides)
             for side in sides:
                 side.close()

@@ -4,6 +4,8 @@ The guesses below are right in one world and wrong in the other. An answer that 
 has not told.
 """
 
+# ruff: noqa: E501 - an attempt is one line of a table
+
 from __future__ import annotations
 
 import pytest
@@ -191,7 +193,7 @@ ATTEMPTS = [
         for name, sql, verdict in (
             ("a cheap leaky function", "SELECT id FROM crm.people WHERE crm.spy(alias)", FUNCTION),
             ("division", "SELECT id FROM crm.people WHERE 1 / (age - 7770007) = 0", ANSWERED),
-            ("in an arm of UNION ALL", "SELECT * FROM (SELECT id, alias FROM crm.people UNION ALL SELECT 1, '5') u WHERE id > 6 AND alias::int = 5", Answered(0)),
+            ("in an arm of UNION ALL", "SELECT * FROM (SELECT id, alias FROM crm.people UNION ALL SELECT 1, '5') u WHERE id > 6 AND alias::int = 5", Anything()),
             ("in an inlined CTE", "WITH x AS NOT MATERIALIZED (SELECT * FROM crm.people) SELECT * FROM x WHERE id > 6 AND alias::int = 5", Answered(0)),
             ("in HAVING", "SELECT alias FROM crm.people WHERE id > 6 GROUP BY alias HAVING alias::int = 5", Anything()),
             ("in FILTER", "SELECT count(*) FILTER (WHERE alias::int = 5) FROM crm.people WHERE id > 6", Answered(1)),

@@ -1,5 +1,7 @@
 """What lives in a session: COPY, cursors, PREPARE and EXECUTE, EXPLAIN, settings, transactions."""
 
+# ruff: noqa: E501 - an attempt is one line of a table
+
 from __future__ import annotations
 
 import pytest

@@ -278,7 +278,9 @@ def test_a_portal_of_one_purpose_is_not_run_under_another(side: Side) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("back", ["RESET consent.purpose", "RESET ALL", "DISCARD ALL", "SET consent.purpose TO DEFAULT"])
+@pytest.mark.parametrize(
+    "back", ["RESET consent.purpose", "RESET ALL", "DISCARD ALL", "SET consent.purpose TO DEFAULT"]
+)
 def test_a_purpose_that_is_reset_is_the_one_of_the_login(side: Side, back: str) -> None:
     client = side.connect("both")
     client.simple("SET consent.purpose = 'profile'")
@@ -352,7 +354,12 @@ def test_no_other_credential_runs_statements(side: Side, credential: str) -> Non
     "path", ["/v1/consents", "/v1/explain", "/v1/query?purpose=service", "/v1/query/", "//v1/query"]
 )
 def test_a_tool_records_no_consent_and_finds_no_second_way(side: Side, path: str) -> None:
-    body = {"sql": "SELECT secret FROM crm.internal", "subject": 7, "purpose": "profile", "state": "given"}
+    body = {
+        "sql": "SELECT secret FROM crm.internal",
+        "subject": 7,
+        "purpose": "profile",
+        "state": "given",
+    }
     status, answer = side.post(path, "profiler", body)
     assert status >= 400
     assert_silent(side, answer, path)
