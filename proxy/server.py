@@ -21,7 +21,8 @@ import structlog
 from proxy.access_log.log import AccessLog
 from proxy.access_log.record import policy_fields, rejected_policy_fields
 from proxy.access_log.segments import LogSealed
-from proxy.config import Config, Database, Tls
+from proxy.cancels import CancelPost
+from proxy.config import Address, Config, Database, Tls
 from proxy.consent.connect import connect_arguments
 from proxy.consent.epoch import EpochReader
 from proxy.consent.errors import ConsentError
@@ -91,13 +92,21 @@ class Credentials:
 class Server:
     """One worker. `start` returns when both doors answer; `stop` drains and closes."""
 
-    def __init__(self, config: Config, *, worker: int = 0, is_shared: bool = False) -> None:
+    def __init__(
+        self, config: Config, *, worker: int = 0, cancels: CancelPost | None = None
+    ) -> None:
         self._config = config
         self._worker = worker
-        self._is_shared = is_shared
+        self._cancels = cancels  # there where other workers share the ports
         self._metrics = Metrics()
         self._tasks: list[asyncio.Task[None]] = []
+        # Policy and catalog change one at a time: whoever began with the older policy must not
+        # put it in force again after a newer one.
+        self._changing = asyncio.Lock()
         self._policy_error: str | None = None
+        self._is_policy_waiting = False  # good in itself: the database is not ready for it
+        self._are_secrets_current = True
+        self._is_catalog_known = True
         self._fingerprint = ""
         self._ledger: Ledger | None = None
 
@@ -105,11 +114,17 @@ class Server:
 
     async def start(self) -> Ready:
         """Raises ConfigurationError (or PolicyErrors) where the proxy must not start."""
+        async with contextlib.AsyncExitStack() as opened:
+            ready = await self._start(opened)
+            opened.pop_all()  # from here on, `stop` closes
+            return ready
+
+    async def _start(self, opened: contextlib.AsyncExitStack) -> Ready:
         config = self._config
         policy = load_policy(config.policy)
         secrets = Secrets.load(config.secrets)
         await self._refuse_unprepared(policy)
-        catalog = await self._read_catalog(policy)
+        catalog, self._fingerprint = await self._read_catalog(policy)
         self._pool = Pool(
             config.upstream,
             connections=config.upstream_connections,
@@ -121,9 +136,11 @@ class Server:
         except (UpstreamProtocolError, OSError, TimeoutError) as error:
             message = f"the database at {config.upstream.url} can not be used: {error}"
             raise ConfigurationError(message) from None
+        opened.push_async_callback(self._pool.close)
         self._access_log = AccessLog.open(
             config.access_log.folder, f"worker-{self._worker}", config.access_log.durability
         )
+        opened.push_async_callback(self._access_log.close)
         self._planner = Planner(self._enforcer(policy, catalog))
         self._credentials = Credentials(secrets, policy)
         self._epoch = EpochReader(config.upstream.absolute_url, config.upstream.password)
@@ -145,6 +162,7 @@ class Server:
             worker=self._worker,
             certificate=None if tls is None else _certificate(tls),
             requires_tls=tls is not None and not config.listen.insecure,
+            forward_cancel=None if self._cancels is None else self._cancels.forward,
         )
         self._gateway = Gateway(
             services,
@@ -157,6 +175,8 @@ class Server:
         )
         self._note_policy(policy)
         ready = await self._open_doors()
+        if self._cancels is not None:
+            self._cancels.listen(self._door.cancel)
         self._access_log.add_on_sealed(self._seal)
         self._watch()
         return ready
@@ -167,14 +187,18 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         drain_s = self._config.limits.drain_s
-        await asyncio.gather(self._door.drain(drain_s), self._gateway.drain(drain_s))
-        await self._gateway.close()
-        await self._pool.close()
-        await self._epoch.close()
-        if self._ledger is not None:
-            await self._ledger.close()
-        self._planner.close()
-        await self._access_log.close()
+        # Backwards, each whatever happens to the others: the log is closed last and always.
+        async with contextlib.AsyncExitStack() as closing:
+            closing.push_async_callback(self._access_log.close)
+            closing.callback(self._planner.close)
+            if self._ledger is not None:
+                closing.push_async_callback(self._ledger.close)
+            closing.push_async_callback(self._epoch.close)
+            closing.push_async_callback(self._pool.close)
+            closing.push_async_callback(self._gateway.close)
+            if self._cancels is not None:
+                closing.callback(self._cancels.stop_listening)
+            await asyncio.gather(self._door.drain(drain_s), self._gateway.drain(drain_s))
 
     async def reload(self) -> None:
         """Read policy and secrets again (SIGHUP); a broken one leaves the last good in force."""
@@ -186,8 +210,10 @@ class Server:
         sealed = self._access_log.sealed
         return [
             ("access_log", sealed is None, sealed or "open"),
-            ("policy", self._policy_error is None, self._policy_error or "loaded"),
-            ("upstream", self._pool.is_healthy, "answers" if self._pool.is_healthy else "silent"),
+            _check("policy", self._policy_error is None, "loaded", _NOT_CURRENT),
+            _check("secrets", self._are_secrets_current, "loaded", _NOT_CURRENT),
+            _check("upstream", self._pool.is_healthy, "answers", "silent"),
+            _check("catalog", self._is_catalog_known, "known", "can not be read"),
         ]
 
     # --- parts ---
@@ -195,13 +221,20 @@ class Server:
     async def _open_doors(self) -> Ready:
         listen = self._config.listen
         tls = None if listen.tls is None else _server_tls(listen.tls)
-        postgres = await self._door.start(
-            listen.postgres.host, listen.postgres.port, tls, reuse_port=self._is_shared
+        is_shared = self._cancels is not None
+
+        async def opened(door: PostgresDoor | Gateway, address: Address) -> tuple[str, int]:
+            try:
+                port = await door.start(address.host, address.port, tls, reuse_port=is_shared)
+            except OSError as error:
+                message = f"{address} can not be listened on: {error.strerror}"
+                raise ConfigurationError(message) from None
+            return address.host, port
+
+        return Ready(
+            postgres=await opened(self._door, listen.postgres),
+            http=await opened(self._gateway, listen.http),
         )
-        http = await self._gateway.start(
-            listen.http.host, listen.http.port, tls, reuse_port=self._is_shared
-        )
-        return Ready(postgres=(listen.postgres.host, postgres), http=(listen.http.host, http))
 
     def _enforcer(self, policy: Policy, catalog: Catalog) -> Enforcer:
         limits = self._config.limits
@@ -223,12 +256,13 @@ class Server:
             statement_ms=int(limits.statement_s * 1000), idle_ms=int(limits.idle_s * 1000)
         )
 
-    async def _read_catalog(self, policy: Policy) -> Catalog:
+    async def _read_catalog(self, policy: Policy) -> tuple[Catalog, str]:
+        """The catalog, and its fingerprint from just before: what changed meanwhile differs."""
         schemas = catalog_schemas(policy)
 
-        async def read(connection: asyncpg.Connection) -> Catalog:
-            self._fingerprint = await catalog_fingerprint(connection, schemas)
-            return await load_catalog(connection, schemas)
+        async def read(connection: asyncpg.Connection) -> tuple[Catalog, str]:
+            fingerprint = await catalog_fingerprint(connection, schemas)
+            return await load_catalog(connection, schemas), fingerprint
 
         return await _with_connection(self._config.upstream, read)
 
@@ -272,9 +306,10 @@ class Server:
     def _seal(self) -> None:
         _log.error("access log sealed", reason=str(self._access_log.sealed))
         self._metrics.log_sealed.set(1)
-        if self._is_shared:
+        if self._cancels is not None:
             # Other workers still answer: the kernel shall send no more clients here.
             self._door.stop_listening()
+            self._gateway.close_listener()
 
     # --- changes ---
 
@@ -288,35 +323,52 @@ class Server:
             self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _reload_policy(self) -> None:
+        async with self._changing:
+            await self._take_policy()
+
+    async def _take_policy(self) -> None:
         try:
-            policy = load_policy(self._config.policy)
+            policy = await asyncio.to_thread(load_policy, self._config.policy)
             if policy.revision == self._credentials.policy.revision:
-                self._policy_error = None
+                self._policy_error, self._is_policy_waiting = None, False
                 return
             await self._refuse_unprepared(policy)
-            catalog = await self._read_catalog(policy)
+            catalog, fingerprint = await self._read_catalog(policy)
+            enforcer = self._enforcer(policy, catalog)
         except PolicyErrors as errors:
-            self._reject_policy(len(errors.problems), "broken: the last good one is in force")
+            self._reject_policy(len(errors.problems), str(errors), is_waiting=False)
             return
         except (ConfigurationError, OSError) as error:
-            self._reject_policy(1, f"not loaded: {error}")
+            self._reject_policy(1, str(error), is_waiting=True)
             return
-        self._put_in_force(policy, catalog)
+        except Exception:  # noqa: BLE001 - a mistake of ours must not end the watching
+            _log.exception("a policy could not be taken")
+            self._reject_policy(1, "a mistake of the proxy's", is_waiting=False)
+            return
+        self._fingerprint = fingerprint
+        self._put_in_force(policy, enforcer)
 
-    def _put_in_force(self, policy: Policy, catalog: Catalog) -> None:
-        self._planner.replace(self._enforcer(policy, catalog))
+    def _put_in_force(self, policy: Policy, enforcer: Enforcer) -> None:
+        before = self._credentials.policy
+        self._planner.replace(enforcer)
         self._credentials.policy = policy
         if self._ledger is not None:
             self._ledger.use(policy)
-        self._policy_error = None
+        self._policy_error, self._is_policy_waiting = None, False
         self._note_policy(policy)
         self._metrics.reloads.labels("policy", "ok").inc()
         _log.info("policy in force", revision=policy.revision[:12])
+        for name, tool in before.tools.items():
+            # What a tool may choose is settled when it logs in.
+            if name not in policy.tools or set(tool.purposes) - set(policy.tools[name].purposes):
+                self._door.end_sessions(name)
 
-    def _reject_policy(self, errors: int, detail: str) -> None:
-        self._policy_error = detail
+    def _reject_policy(self, errors: int, problem: str, *, is_waiting: bool) -> None:
+        if is_waiting and self._is_policy_waiting and problem == self._policy_error:
+            return  # tried again, and told before
+        self._policy_error, self._is_policy_waiting = problem, is_waiting
         self._metrics.reloads.labels("policy", "rejected").inc()
-        _log.error("policy not loaded", errors=errors)
+        _log.error("policy not loaded", problems=errors, problem=problem)
         with contextlib.suppress(LogSealed):
             self._access_log.append(
                 "policy.rejected",
@@ -326,10 +378,13 @@ class Server:
     async def _reload_secrets(self) -> None:
         try:
             newer = Secrets.load(self._config.secrets)
-        except ConfigurationError:
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the watching
+            self._are_secrets_current = False
             self._metrics.reloads.labels("secrets", "rejected").inc()
-            _log.exception("secrets not loaded")
+            problem = str(error) if isinstance(error, ConfigurationError) else None
+            _log.exception("secrets not loaded", problem=problem)
             return
+        self._are_secrets_current = True
         ended = self._credentials.secrets.ended_in(newer)
         self._credentials.secrets = newer
         self._metrics.reloads.labels("secrets", "ok").inc()
@@ -339,21 +394,41 @@ class Server:
     async def _watch_catalog(self) -> None:
         while True:
             await asyncio.sleep(CATALOG_WATCH_S)
-            # Readiness tells of an upstream that is away; the plans in force stay sound.
-            with contextlib.suppress(ConfigurationError, OSError):
-                await self._follow_catalog(self._credentials.policy)
-            if self._ledger is None:
-                await self._connect_ledger(self._credentials.policy)
+            try:
+                await self._follow_catalog()
+                if self._is_policy_waiting:
+                    await self._reload_policy()
+                if self._ledger is None:
+                    await self._connect_ledger(self._credentials.policy)
+            except Exception as error:  # noqa: BLE001 - watching goes on; readiness tells
+                # The plans in force stay sound; they may have become too narrow, or fail.
+                if self._is_catalog_known:
+                    problem = str(error) if isinstance(error, ConfigurationError) else None
+                    _log.exception("catalog can not be read", problem=problem)
+                self._is_catalog_known = False
+            else:
+                self._is_catalog_known = True
 
-    async def _follow_catalog(self, policy: Policy) -> None:
-        schemas = catalog_schemas(policy)
-        fingerprint = await _with_connection(
-            self._config.upstream, lambda connection: catalog_fingerprint(connection, schemas)
-        )
-        if fingerprint != self._fingerprint:
-            catalog = await self._read_catalog(policy)
-            self._planner.replace(self._enforcer(policy, catalog))
-            _log.info("catalog read again")
+    async def _follow_catalog(self) -> None:
+        async with self._changing:
+            policy = self._credentials.policy
+            schemas = catalog_schemas(policy)
+            fingerprint = await _with_connection(
+                self._config.upstream, lambda connection: catalog_fingerprint(connection, schemas)
+            )
+            if fingerprint != self._fingerprint:
+                catalog, fingerprint = await self._read_catalog(policy)
+                self._planner.replace(self._enforcer(policy, catalog))
+                self._fingerprint = fingerprint
+                _log.info("catalog read again")
+
+
+# What anybody may read at /readyz; what exactly is wrong is in the application's log.
+_NOT_CURRENT: Final = "not loaded: the last good ones are in force"
+
+
+def _check(name: str, is_so: bool, good: str, bad: str) -> tuple[str, bool, str]:  # noqa: FBT001
+    return name, is_so, good if is_so else bad
 
 
 async def _with_connection(
@@ -368,8 +443,10 @@ async def _with_connection(
             return await work(connection)
         finally:
             await connection.close()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        message = f"the database at {database.url} can not be read: {error}"
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        # TimeoutError is an OSError, too, and says nothing by itself.
+        said = "it does not answer in time" if isinstance(error, TimeoutError) else error
+        message = f"the database at {database.url} can not be read: {said}"
         raise ConfigurationError(message) from error
 
 

@@ -151,9 +151,9 @@ class Place:
         assert result.returncode == exit_code, (result.returncode, result.stdout, result.stderr)
         return result
 
-    def fails(self, *arguments: str, exit_code: int = 2, **environment: str | None) -> str:
+    def fails(self, *arguments: str, exit_code: int = 2) -> str:
         """What `serve` says when it can not start: one clear message, no traceback."""
-        found = self.command("serve", *arguments, exit_code=exit_code, **environment).stderr
+        found = self.command("serve", *arguments, exit_code=exit_code).stderr
         assert "Traceback" not in found, found
         said = [line for line in found.splitlines() if not line.startswith("{")]
         assert len([line for line in said if line.startswith("consent-proxy: ")]) == 1, found
