@@ -237,13 +237,23 @@ async def test_beyond_the_last_connection_one_waits_and_is_told(open_door: OpenH
 
 
 async def test_a_lost_upstream_is_a_clean_error_and_recovers(house: House) -> None:
-    assert (await house.query("SELECT 1")).status == 200
+    sql = "SELECT count(*) FROM crm.many a, crm.many b WHERE a.filler < b.filler"
+    asking = asyncio.create_task(house.query(sql, who="counter"))
+
+    async def is_running() -> bool:
+        return await house.running() == 1
+
+    await house.until(is_running)
     await house.admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'consent_reader'"
-        " AND datname = current_database()"
+        " AND datname = current_database() AND state = 'active'"
     )
-    await house.until(lambda: house.pool.idle == 0)
+    answer = await asking
+    assert (answer.status, answer.error["reason"]) == (503, "upstream_unavailable")
+    (outcome,) = house.records("access.outcome")
+    assert outcome["state"] == "error"
     assert (await house.query("SELECT 1")).status == 200
+    assert house.pool.leased == 0
 
 
 async def test_a_new_policy_is_in_force_for_a_request_that_waits_for_a_connection(
