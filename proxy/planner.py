@@ -22,6 +22,7 @@ import structlog
 
 from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
+from proxy.rewrite.lift import LiftedPlans
 from proxy.rewrite.plan import Plan, PlanContext
 
 Plans = tuple[Plan | Refused, ...]
@@ -46,9 +47,11 @@ class Planner:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_MAX))
         self._enforcer = enforcer
         self._cache: OrderedDict[tuple[str, PlanContext], Plans] = OrderedDict()
+        self._lifted = LiftedPlans(self._make)
         self._worker = Worker(enforcer)
-        self.hits = 0
-        self.misses = 0
+        self.hits = 0  # found by their text
+        self.lifted = 0  # found by their text without its literals
+        self.misses = 0  # made
 
     @property
     def revision(self) -> str:
@@ -62,6 +65,7 @@ class Planner:
     def replace(self, enforcer: Enforcer) -> None:
         self._enforcer = enforcer
         self._cache.clear()
+        self._lifted = LiftedPlans(self._make)
         self._worker.close()
         self._worker = Worker(enforcer)
 
@@ -77,10 +81,17 @@ class Planner:
             return plans
         if len(text) > INLINE_BYTES:
             return None
+        plans, is_found = self._lifted.find(text, context)
+        if plans is not None and is_found:
+            self.lifted += 1
+            return plans
         self.misses += 1
-        plans = make_plans(self._enforcer, text, context)
+        plans = plans or self._make(text, context)
         self._keep(text, context, plans)
         return plans
+
+    def _make(self, text: str, context: PlanContext) -> Plans:
+        return make_plans(self._enforcer, text, context)
 
     async def plan(self, text: str, context: PlanContext) -> Plans:
         """The plans, made in the worker process where the text is long."""

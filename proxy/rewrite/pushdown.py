@@ -49,11 +49,13 @@ _INT8_MAX: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    """The other side: how it is printed, its type (0: takes the column's), its text if known."""
+    """The other side: how it is printed, its type (0: takes the column's), and all that is decided
+    by of its text: plans are shared by statements that differ in literals (`lift.py`).
+    """
 
     expression: exp.Expr
     type_oid: int
-    text: str | None
+    is_plain: bool  # a text, known, and plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +126,24 @@ def _never_gives(mask: Mask, operator: str, constant: _Constant, type_: ColumnTy
     """Can no masked cell satisfy the condition?"""
     if isinstance(mask, NullMask | DropMask):
         return True  # NULL satisfies no comparison
-    if operator != "=" or constant.text is None or constant.type_oid not in (0, _TEXT):
+    if operator != "=" or not constant.is_plain:
         return False
-    value = constant.text
     match mask:
         case EmailMask():
             # The image of `email` is `a***@…` or `***`, unless a short column cuts it.
-            is_cut = type_.max_length is not None and type_.max_length < EMAIL_IMAGE_CHARACTERS
-            return not is_cut and "***" not in value[:4] and value != ""
+            return type_.max_length is None or type_.max_length >= EMAIL_IMAGE_CHARACTERS
         case FirstMask() | LastMask():
-            return "*" not in value and value != ""  # at least half the characters are stars
+            return True  # at least half the characters of an image are stars
         case _:
             return False
+
+
+def is_plain(text: str) -> bool:
+    """No image of a mask: images have stars, or are empty.
+
+    This is all that a decision may hang on of a literal's text; `lift.py` relies on that.
+    """
+    return text != "" and "*" not in text
 
 
 def _repeat(each: ShownColumn, condition: _Condition) -> exp.Expr:
@@ -222,23 +230,24 @@ class _Reader:
             if declared == 0 and self._reading.parameters.get(number) != 1:
                 return None  # its type may be found at another use, which would come later then
             expression = exp.Parameter(this=exp.Literal.number(number))
-            return _Constant(expression, _TEXT if declared == _VARCHAR else declared, None)
+            type_oid = _TEXT if declared == _VARCHAR else declared
+            return _Constant(expression, type_oid, is_plain=False)
         return None
 
 
 def _plain_constant(constant: Any) -> _Constant | None:
     if "sval" in constant:
         value = constant["sval"].get("sval", "")
-        return _Constant(literal(value), 0, value)
+        return _Constant(literal(value), 0, is_plain(value))
     if "ival" in constant:
         value = constant["ival"].get("ival", 0)
         if value < 0:
             return None
-        return _Constant(exp.Literal.number(value), _INT4, str(value))
+        return _Constant(exp.Literal.number(value), _INT4, is_plain=False)
     if "fval" in constant:
         written = constant["fval"].get("fval", "")
         if written.isdigit() and int(written) <= _INT8_MAX:
-            return _Constant(exp.Literal.number(written), _INT8, written)
+            return _Constant(exp.Literal.number(written), _INT8, is_plain=False)
     return None
 
 
