@@ -1,0 +1,131 @@
+"""Two databases of one PostgreSQL, alike in every table, filled with the two sides of a pair."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Sequence
+from random import Random
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import asyncpg
+import psycopg
+from psycopg import sql
+
+from proxy.consent.schema import READER, init
+from proxy.demo.embedded import EmbeddedPostgres
+from proxy.enforce import Enforcer, StatementLimits
+from proxy.policy.check import catalog_schemas
+from proxy.policy.load import load_policy
+from proxy.sql.catalog import Catalog, load_catalog
+from proxy.sql.settings import SettingLimits
+from tests.noninterference.pairs import Pair, Side
+from tests.noninterference.rules import POLICY, Grant
+from tests.noninterference.tables import SCRIPT, TABLES
+
+STATEMENT_S: Final = 4
+_LIMITS: Final = StatementLimits(statement_bytes=1 << 20, statement_nesting=100)
+
+_T = TypeVar("_T")
+
+
+class Databases:
+    """`left` and `right`: copies of one database, so that their object ids are the same too."""
+
+    def __init__(self, postgres: EmbeddedPostgres, name: str) -> None:
+        self.postgres = postgres
+        self.left, self.right = f"{name}_left", f"{name}_right"
+        self.policy = load_policy(POLICY)
+
+    def __enter__(self) -> Self:
+        self.postgres.run(f'CREATE DATABASE "{self.left}" TEMPLATE template0')
+        self.postgres.run(SCRIPT, database=self.left)
+        self.catalog, self.grants = asyncio.run(self._prepare())
+        self.postgres.run("ALTER TABLE consent.subject SET (autovacuum_enabled = off)", self.left)
+        self.postgres.run(f'CREATE DATABASE "{self.right}" TEMPLATE "{self.left}"')
+        self._admins = [
+            psycopg.connect(self.postgres.url(name), autocommit=True)
+            for name in (self.left, self.right)
+        ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for admin in self._admins:
+            admin.close()
+        for name in (self.left, self.right):
+            self.postgres.run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def _prepare(self) -> tuple[Catalog, dict[Grant, str]]:
+        admin = await asyncpg.connect(self.postgres.url(self.left))
+        try:
+            await init(admin, self.policy)
+            columns = await admin.fetch("SELECT purpose, category, column_name FROM consent.purpose")
+            catalog = await load_catalog(admin, catalog_schemas(self.policy))
+        finally:
+            await admin.close()
+        return catalog, {(purpose, category): name for purpose, category, name in columns}
+
+    def enforcer(self) -> Enforcer:
+        """A new one: nothing that another had cached is left."""
+        return Enforcer(self.policy, self.catalog, _LIMITS, SettingLimits())
+
+    def conninfos(self) -> Sequence[str]:
+        """Where the proxy's upstream role reads, on both sides."""
+        options = {
+            "search_path": ",".join(self.policy.schemas),
+            "statement_timeout": f"{STATEMENT_S}s",
+            "default_transaction_read_only": "on",
+            "TimeZone": "UTC",
+        }
+        joined = "%20".join(f"-c%20{name}%3D{value}" for name, value in options.items())
+        return [
+            f"{self.postgres.url(name, READER)}&options={joined}"
+            for name in (self.left, self.right)
+        ]
+
+    # --- rows ---
+
+    def fill(self, pair: Pair, random: Random, *, shuffled: bool = False) -> None:
+        """Put the two sides' rows into the databases, in their own order or in another."""
+        for admin, side in zip(self._admins, (pair.left, pair.right), strict=True):
+            with admin.transaction():
+                self._fill(admin, side, random, shuffled=shuffled)
+
+    def _fill(
+        self, admin: psycopg.Connection, side: Side, random: Random, *, shuffled: bool
+    ) -> None:
+        def order(rows: Sequence[_T]) -> list[_T]:
+            return random.sample(rows, len(rows)) if shuffled else list(rows)
+
+        names = sql.SQL(", ").join(sql.Identifier(*table.name.split(".")) for table in TABLES)
+        admin.execute(sql.SQL("TRUNCATE {}, consent.subject").format(names))
+        for table in TABLES:
+            columns = [column.name for column in table.columns]
+            with admin.cursor().copy(_copy(table.name, columns)) as copy:
+                for row in order(side.rows[table.name]):
+                    copy.write_row([row[column] for column in columns])
+        grants = list(self.grants)
+        names_of_grants = ["subject_id", *(self.grants[grant] for grant in grants)]
+        with admin.cursor().copy(_copy("consent.subject", names_of_grants)) as copy:
+            for person, own in order(list(side.ledger.items())):
+                copy.write_row([person, *(_until(own[grant], random) for grant in grants)])
+
+
+def _copy(relation: str, columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(*relation.split(".")), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+
+
+def _until(is_in_force: bool, random: Random) -> str:
+    """In force until then: which of the instants it is, nobody may tell."""
+    now = dt.datetime.now(dt.UTC)
+    if is_in_force:
+        return random.choice(("infinity", f"{now + dt.timedelta(days=random.randint(1, 90))}"))
+    return random.choice(("-infinity", f"{now - dt.timedelta(days=random.randint(1, 90))}"))
