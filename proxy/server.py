@@ -461,10 +461,12 @@ def _certificate(tls: Tls) -> bytes:
 
 
 def _server_tls(tls: Tls) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
-    return context
+    try:
+        return tls.server_context()
+    except OSError as error:  # ssl.SSLError is one, too
+        said = getattr(error, "reason", None) or error.strerror
+        message = f"listen.tls: {tls.certificate} and {tls.key} are no pair: {said}"
+        raise ConfigurationError(message) from None
 
 
 def serve(config: Config, *, workers: int, ready_file: Path | None) -> int:
