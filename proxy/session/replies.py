@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from proxy.access_log.record import State
 from proxy.errors import InvariantError, UpstreamProtocolError
-from proxy.session.errors import clean_error
+from proxy.session.errors import clean_error, fatal
 from proxy.session.expectations import LEGAL, POISON_SQLSTATE, Expectation, Poison, Reply, Run
 from proxy.session.state import SessionState
 from proxy.wire import messages as m
@@ -217,6 +217,10 @@ class Replies:
             raise UpstreamProtocolError("an error that belongs to nothing")
         run = head.runs[0] if head.runs else None
         if head.is_vital or (run is not None and run.is_swallowed):
+            if sqlstate.startswith("22"):
+                # A value of the client's start-up packet that PostgreSQL does not take: it would
+                # have said so then, as it does now.
+                raise UpstreamEnded(fatal(sqlstate, fields.get("M", "")))
             raise UpstreamProtocolError(f"the session's own settings failed: {sqlstate}")
         state.has_failed = True
         poison = head.poison if run is None else run.poison

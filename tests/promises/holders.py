@@ -15,8 +15,10 @@ from tests.wire.raw import Raw
 from tests.world import World
 
 # Everybody but the person comes after them: portals and cursors stand right before the value.
-ROWS: Final = "SELECT id, email FROM crm.customers WHERE id <> {0} UNION ALL " \
-              "SELECT id, email FROM crm.customers WHERE id = {0}"  # fmt: skip
+ROWS: Final = """
+SELECT id, email FROM crm.customers WHERE id <> {0}
+UNION ALL SELECT id, email FROM crm.customers WHERE id = {0}
+"""
 ONE: Final = "SELECT email FROM crm.customers WHERE id = {}"
 
 

@@ -29,7 +29,8 @@ def _by_ledger(world: World, person: int) -> None:
 
 def _by_command(world: World, person: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from proxy.cli.main import main; main()", "consent", "withdraw", "--subject", str(person),
+        [sys.executable, "-c", "from proxy.cli.main import main; main()",
+         "consent", "withdraw", "--subject", str(person),
          "--purpose", "email_campaign", "--config", str(world.folder / "consent-proxy.yaml")],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
