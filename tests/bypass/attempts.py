@@ -92,7 +92,7 @@ class Answer:
     messages: list[Message] = field(default_factory=list)
 
 
-_ACCESS: Final = re.compile(
+ACCESS: Final = re.compile(
     rb"(access: |access_id\"\s*:\s*\")[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 )
 
@@ -110,7 +110,7 @@ def try_in_both(pair: Pair, attempt: Attempt) -> None:
 
 
 def assert_silent(side: Side, data: bytes, told: str) -> None:
-    lower = _ACCESS.sub(b"", data).lower()
+    lower = ACCESS.sub(b"", data).lower()
     for leak in side.leaks:
         assert leak not in lower, f"LEAK of {leak!r} by {told}: {data!r}"
 
@@ -175,7 +175,7 @@ def compared(messages: Sequence[Message]) -> bytes:
     others = [
         message.kind.encode() + message.body for message in messages if message.kind not in "Dd"
     ]
-    return _ACCESS.sub(b"access", b"\n".join([*rows, *others]))
+    return ACCESS.sub(b"access", b"\n".join([*rows, *others]))
 
 
 def _by_http(side: Side, attempt: Attempt) -> Answer:
@@ -190,7 +190,7 @@ def _by_http(side: Side, attempt: Attempt) -> Answer:
     reason = error.get("reason")
     return Answer(
         raw=raw,
-        compared=_ACCESS.sub(b"access", repr((status, shown)).replace("'", '"').encode()),
+        compared=ACCESS.sub(b"access", repr((status, shown)).replace("'", '"').encode()),
         reason=None if reason == "database_error" else reason,
         sqlstate=error.get("sqlstate"),
         rows=len(rows),

@@ -17,8 +17,10 @@ from tests.bypass.attempts import (
     Anything,
     Attempt,
     Fails,
+    send,
     try_in_both,
 )
+from tests.bypass.client import rows_of
 from tests.bypass.worlds import Pair
 
 EMAIL = "'Szqx-email7@leak.example'"
@@ -239,3 +241,61 @@ ATTEMPTS = [
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
 def test_a_tool_can_not_search_for_what_it_may_not_see(pair: Pair, attempt: Attempt) -> None:
     try_in_both(pair, attempt)
+
+
+_SHAPES = {
+    "equal": "SELECT id FROM crm.people WHERE alias = {}",
+    "masked": "SELECT id, email FROM crm.people WHERE email = {}",
+    "in": "SELECT count(*) FROM crm.people WHERE alias IN ({}, 'x')",
+    "between": "SELECT count(*) FROM crm.people WHERE alias BETWEEN {} AND 'zzz'",
+    "removed rows": "SELECT count(*), sum(amount) FROM crm.visits WHERE note = {}",
+    "and an error": "SELECT id FROM crm.people WHERE alias = {} AND 1 / (id - 7) = 1",
+    "with a limit": "SELECT id FROM crm.people WHERE phone = {} ORDER BY id LIMIT 3",
+    "a constant beside it": "SELECT {}, count(*) FROM crm.people WHERE email > 'a'",
+    "in a join": "SELECT p.id FROM crm.people p JOIN crm.orders o ON o.person_id = p.id WHERE o.item = {}",
+}
+_VALUES = ["a", "b", "c", "alias2", "Szqx-alias7", "", "*", "S***@leak.example", "***", "****327"]
+_VALUES += [
+    "open2@fine.example",
+    "Szqx-email7@leak.example",
+    "O''Brien",
+    "x'' OR ''1''=''1",
+    "note1",
+]
+_VALUES += ["Szqx-note1", "item2", "Szqx-item7", "\\", "{}", "$1", "d"]
+
+
+@pytest.mark.parametrize("tool", ["profiler", "mailer"])
+@pytest.mark.parametrize("shape", _SHAPES.values(), ids=list(_SHAPES))
+def test_statements_that_differ_in_their_literals_alone(pair: Pair, shape: str, tool: str) -> None:
+    """Plans of such statements are shared: each must be answered as if it were the only one."""
+    for value in _VALUES:
+        sql = shape.replace("{}", f"'{value}'")
+        if "beside" not in shape and "{}, count" not in shape:
+            try_in_both(pair, Attempt("shared", sql, Anything(), tool=tool, ways=("simple",)))
+        alone = f"{sql.replace('SELECT', 'SELECT ALL', 1)} -- {len(value)}"
+        for side in pair.sides:
+            shared, own = (
+                send(side, Attempt("", text, Anything(), tool=tool), "simple")
+                for text in (sql, alone)
+            )
+            assert shared.compared == own.compared, sql
+
+
+def test_a_sensitive_value_is_shown_by_its_own_grant_alone(pair: Pair) -> None:
+    for side in pair.sides:
+        messages = side.client("profiler").simple(
+            "SELECT id FROM crm.people WHERE event IS NOT NULL"
+        )
+        assert rows_of(messages) == [[b"1"]]
+
+
+def test_the_suite_does_not_pass_because_nothing_is_shown(pair: Pair) -> None:
+    """Who agreed is seen, in every form of the columns."""
+    sql = "SELECT email, alias, phone, code, age, doc, blob, ip, tags, mood, words FROM crm.people WHERE id = 1"
+    for side in pair.sides:
+        (row,) = rows_of(side.client("profiler").simple(sql))
+        assert row == [
+            b"open1@fine.example", b"alias1", b"600000001", b"C1          ", b"21", b'{"n": 1}',
+            b"\\x01", b"198.51.100.1", b"{t1}", b"calm", b"'word1':1",
+        ]  # fmt: skip

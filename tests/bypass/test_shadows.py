@@ -98,7 +98,7 @@ _ARGUMENTS = ("varchar", "varchar, int", "varchar, varchar", "timestamptz", "dat
 
 
 def _shadows() -> str:
-    script = []
+    script: list[str] = []
     for name in _TEXT_FUNCTIONS:
         script.extend(
             f"CREATE FUNCTION crm.{name}({arguments}) RETURNS text LANGUAGE plpgsql"
