@@ -252,7 +252,7 @@ async def open_house(
     await admin.execute(SCRIPT)
     await init(admin, policy)
     catalog = await load_catalog(admin, catalog_schemas(policy))
-    limits = limits or Limits(statement_bytes=64 * 1024, statement_s=20)
+    limits = limits or Limits(statement_bytes=64 * 1024, statement_s=120)
 
     def enforcer() -> Enforcer:
         return Enforcer(

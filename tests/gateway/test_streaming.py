@@ -43,37 +43,31 @@ async def test_a_large_result_takes_little_memory(house: House) -> None:
     tracemalloc.start()
     try:
         size = 0
-        async with await _open(house, MANY, "application/x-ndjson") as response:
+        async with await _open(house, f"{MANY} LIMIT 100000", "application/x-ndjson") as response:
             async for part in response.content.iter_any():
                 size += len(part)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert size > 20 * 1024 * 1024
+    assert size > 10 * 1024 * 1024
     # Buffers of the upstream, of us and of this client, some hundred kilobytes each.
-    assert peak < 8 * 1024 * 1024
+    assert peak < 5 * 1024 * 1024
 
 
 async def test_a_client_that_does_not_read_stops_the_upstream(house: House) -> None:
-    tracemalloc.start()
-    try:
-        async with await _open(house, MANY, "application/json") as response:
-            assert response.status == 200
-            waits = (
-                "SELECT wait_event FROM pg_stat_activity WHERE usename = 'consent_reader'"
-                " AND state = 'active' AND datname = current_database()"
-                " AND backend_type = 'client backend'"
-            )
+    async with await _open(house, MANY, "application/json") as response:
+        assert response.status == 200
+        waits = (
+            "SELECT wait_event FROM pg_stat_activity WHERE usename = 'consent_reader'"
+            " AND state = 'active' AND datname = current_database()"
+            " AND backend_type = 'client backend'"
+        )
 
-            async def is_held() -> bool:
-                return bool(await house.admin.fetchval(waits) == "ClientWrite")
+        async def is_held() -> bool:
+            return bool(await house.admin.fetchval(waits) == "ClientWrite")
 
-            await house.until(is_held)
-            _, peak = tracemalloc.get_traced_memory()
-            assert peak < 8 * 1024 * 1024
-            body = await response.read()
-    finally:
-        tracemalloc.stop()
+        await house.until(is_held)
+        body = await response.read()
     assert len(json.loads(body)["rows"]) == 200_000
 
 
