@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from proxy.access_log.record import (
     Asker,
-    Fields,
     PurposeFrom,
     State,
     intent_fields,
@@ -160,7 +159,7 @@ class Recorder:
         kind = "login.ok" if reason is None else "login.failed"
         await self._durable(self._append(kind, fields))
 
-    async def consent(self, fields: Fields) -> None:
+    async def consent(self, fields: Mapping[str, object]) -> None:
         """Record an event of the ledger, which has it for good whatever happens to this record."""
         try:
             await self._durable(self._append("consent.recorded", fields))
@@ -169,7 +168,7 @@ class Recorder:
 
     # --- the log itself ---
 
-    def _append(self, kind: str, fields: Fields) -> Ticket:
+    def _append(self, kind: str, fields: Mapping[str, object]) -> Ticket:
         try:
             return self._access_log.append(kind, fields)
         except LogSealed:
