@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
@@ -13,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -294,11 +293,21 @@ class Running:
         return next((float(value) for name, _, value in values if name == line), 0.0)
 
 
-def lines_of(text: str) -> Sequence[Mapping[str, Any]]:
-    """The JSON lines of the application's log."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+class Gate:
+    """crm.people is locked: statements that read it wait until the gate is opened."""
 
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._connection = psycopg.connect(place.url("postgres"))
+        self._connection.execute("LOCK TABLE crm.people IN ACCESS EXCLUSIVE MODE")
 
-def with_own_server(place: Place, server: EmbeddedPostgres, database: str) -> Place:
-    """The same files over another server."""
-    return dataclasses.replace(place, postgres=server, database=database)
+    def wait_for_statement(self) -> None:
+        """Return when a statement waits: it has begun, and can not end."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity"
+            f" WHERE wait_event_type = 'Lock' AND datname = '{self._place.database}'"
+        )
+        eventually(lambda: self._place.run_sql(waiting).strip() == "1", "a statement that waits")
+
+    def open(self) -> None:
+        self._connection.close()

@@ -13,31 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.server.place import Place, Running, eventually
+from tests.server.place import Gate, Place, Running, eventually
 
 
-def running_statement(running: Running, pool: ThreadPoolExecutor) -> Future[int]:
-    """A statement that waits for a `Lock`; it has begun when this returns."""
-    place = running.place
+def ask(running: Running, gate: Gate, pool: ThreadPoolExecutor) -> Future[int]:
+    """How many people a statement finds that has begun, and waits at the gate."""
     asked: Future[int] = pool.submit(lambda: len(running.ask("SELECT id FROM crm.people")))
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        f" AND datname = '{place.database}'"
-    )
-    eventually(lambda: place.run_sql(waiting).strip() == "1", "a statement that waits")
+    gate.wait_for_statement()
     return asked
-
-
-class Lock:
-    """A lock on crm.people: statements that read it wait while it is held."""
-
-    def __init__(self, place: Place) -> None:
-        self._connection = psycopg.connect(place.url("postgres"))
-        self._connection.execute("LOCK TABLE crm.people IN ACCESS EXCLUSIVE MODE")
-
-    def release(self) -> None:
-        self._connection.rollback()
-        self._connection.close()
 
 
 def test_both_doors_answer_when_the_ready_file_appears(place: Place) -> None:
@@ -63,13 +46,13 @@ def test_both_doors_answer_when_the_ready_file_appears(place: Place) -> None:
 def test_a_running_statement_ends_after_sigterm_and_nobody_new_comes_in(place: Place) -> None:
     with place.serving() as running, ThreadPoolExecutor() as pool:
         idle = running.connect()
-        lock = Lock(place)
-        asked = running_statement(running, pool)
+        gate = Gate(place)
+        asked = ask(running, gate, pool)
         running.signal(signal.SIGTERM)
         eventually(lambda: not _is_listened_on(running.address), "a closed door")
         with pytest.raises(psycopg.OperationalError):
             idle.execute("SELECT 1")
-        lock.release()
+        gate.open()
         assert asked.result() == 3
         assert running.process.wait(60) == 0
     (last,) = place.records("log.sealed")
@@ -80,10 +63,10 @@ def test_a_running_statement_ends_after_sigterm_and_nobody_new_comes_in(place: P
 def test_a_statement_that_does_not_end_is_cut_after_the_drain(place: Place) -> None:
     place.write_config(limits={"drain_s": 0.2})
     with place.serving() as running, ThreadPoolExecutor() as pool:
-        lock = Lock(place)
-        asked = running_statement(running, pool)
+        gate = Gate(place)
+        asked = ask(running, gate, pool)
         assert running.end() == 0
-        lock.release()
+        gate.open()
         assert isinstance(asked.exception(), psycopg.OperationalError)
     assert [each["seal"] for each in place.records("log.sealed")] == ["closed"]
 
@@ -91,13 +74,13 @@ def test_a_statement_that_does_not_end_is_cut_after_the_drain(place: Place) -> N
 def test_the_second_sigterm_ends_at_once(place: Place) -> None:
     place.write_config(limits={"drain_s": 3600})
     with place.serving() as running, ThreadPoolExecutor() as pool:
-        lock = Lock(place)
-        asked = running_statement(running, pool)
+        gate = Gate(place)
+        asked = ask(running, gate, pool)
         running.signal(signal.SIGTERM)
         eventually(lambda: not _is_listened_on(running.address), "a closed door")
         running.signal(signal.SIGTERM)
         assert running.process.wait(60) == 1
-        lock.release()
+        gate.open()
         assert isinstance(asked.exception(), psycopg.OperationalError)
 
 
@@ -130,13 +113,13 @@ def test_many_clients_at_once_are_all_answered(place: Place) -> None:
     with place.serving() as running:
         errors: list[BaseException] = []
 
-        def ask() -> None:
+        def ask_once() -> None:
             try:
                 assert len(running.ask("SELECT id FROM crm.people")) == 3
             except BaseException as error:  # noqa: BLE001 - told below, by the test's own thread
                 errors.append(error)
 
-        threads = [threading.Thread(target=ask) for _ in range(30)]
+        threads = [threading.Thread(target=ask_once) for _ in range(30)]
         for thread in threads:
             thread.start()
         for thread in threads:
