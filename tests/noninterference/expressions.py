@@ -41,6 +41,8 @@ _PLAIN: Final[Mapping[str, tuple[str, ...]]] = {
     "jsonb": ('{"a": 1}', "[1, 2]", "{}"),
     "range": ("[2026-01-01 00:00:00+00,2026-12-01 00:00:00+00)",),
 }
+# Families whose comparisons PostgreSQL calls leakproof: the proxy may push them into a guard.
+_PUSHED: Final = frozenset(["text", "int", "date", "ts", "tstz", "uuid", "float"])
 _COMPARISONS: Final = ("=", "<", ">", "<=", ">=", "<>")
 Subquery = Callable[[Sequence[str], Scope, int], str]
 
@@ -145,11 +147,13 @@ class Expressions:
         """Conditions joined by AND: those on one column first, which may be pushed down."""
         parts = [self._pushable(scope) for _ in range(self.chance.pick((1, 0, 0, 1, 2)))]
         parts += [self.condition(scope, depth) for _ in range(self.chance.pick((0, 1, 0)))]
-        if self.chance.maybe(15):
+        if self.chance.maybe(18):
+            if not parts:
+                parts.append(self._pushable(scope))
             parts.append(self.trap(scope))
         if not parts:
             return f"({self._pushable(scope)}) IS NOT TRUE"
-        if len(parts) > 1 and self.chance.maybe(50):
+        if len(parts) > 1 and self.chance.maybe(60):
             parts.reverse()
         return " AND ".join(parts)
 
@@ -174,14 +178,24 @@ class Expressions:
         return f"{sql} {operator} {self.bare(family, reference)}"
 
     def _any_column(self, scope: Scope) -> Reference | None:
+        if self.chance.maybe(45):
+            differing = [c for c in scope.columns if c.differs and c.family in _PUSHED]
+            if differing:
+                return self.chance.pick(differing)
         return self.chance.pick(scope.columns) if scope.columns else None
 
     def trap(self, scope: Scope) -> str:
-        """Fails where a condition holds: it would tell of a row that must not be there."""
+        """Fails, perhaps where a condition holds: it tells of a row that must not be there."""
         self.marks.add("trap")
-        condition = self._pushable(scope)
+        condition, any_column = self._pushable(scope), self._any_column(scope)
+        sql = "1" if any_column is None else any_column.sql
+        number = self.leaf("int", scope)
         return self.chance.pick(
             (
+                # One operator, so that PostgreSQL may ask it before a comparison: it takes
+                # conditions in the order of their cost.
+                f"({number} * 9223372036854775807) IS NOT NULL",
+                f"1 / (({sql} IS NULL)::int * 0) > 0",  # fails for every row that gets here
                 f"1 / (CASE WHEN {condition} THEN 0 ELSE 1 END) > 0",
                 f"(CASE WHEN {condition} THEN 'x' ELSE '1' END)::int > 0",
                 f"1 - ({condition})::int > -1 / (1 - (COALESCE({condition}, false))::int)",

@@ -17,6 +17,7 @@ class Reference:
     name: str
     family: str
     values: tuple[str, ...] = ()
+    differs: bool = False  # the sides have different values: there is something to ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,18 @@ def _relation(rules: Rules, pair: Pair, name: str) -> Relation:
             continue
         is_band = any("age_band" in (mask or "") for mask in (cell.mask, cell.through))
         family = "text" if is_band else column.family
-        columns.append(Reference(column.name, column.name, family, _values(pair, name, column.name)))
+        differing, shared = _values(pair, name, column.name)
+        values = (*differing, *shared)
+        columns.append(Reference(column.name, column.name, family, values, bool(differing)))
     return Relation(name, tuple(columns))
 
 
-def _values(pair: Pair, table: str, column: str) -> tuple[str, ...]:
-    """What one side has and the other has not comes first: that is what a tool would ask for."""
+def _values(pair: Pair, table: str, column: str) -> tuple[list[str], list[str]]:
+    """Raw values that one side has and the other has not, and those that both have."""
     rows = "crm.people" if table == CARDS.name else table
 
     def of(side: Side) -> set[Value]:
         return {row[column] for row in side.rows[rows]}
 
     left, right = of(pair.left), of(pair.right)
-    ordered = (sorted(filter(None, left ^ right)), sorted(filter(None, left & right)))
-    return tuple(value for values in ordered for value in values)
-
+    return sorted(filter(None, left ^ right)), sorted(filter(None, left & right))

@@ -18,6 +18,7 @@ _OIDS: Final[Mapping[str, int]] = {
     "jsonb": 3802, "tstzrange": 3910,
 }  # fmt: skip
 _PARAMETER: Final = re.compile(r"\$(\d+)")
+_COMPARED: Final = re.compile(r"(?<=[=<>] )'((?:[^']|'')*)'(?!::)")
 
 # What a tool asks the catalog for. The numbers of rows and pages follow hidden rows.
 _CATALOG: Final = (
@@ -94,6 +95,7 @@ class _Maker:
             ("copy relation", self._copy_relation),
             ("whole relation", self._whole_relation),
             ("several", self._several),
+            *((("again", self._again),) * 2),
         )
         if self._chance.maybe(4):
             forms = (
@@ -188,3 +190,22 @@ class _Maker:
         first, text, _ = self._query()
         second, other, _ = self._query()
         return [Step(f"{text}; {other}")], first.is_ordered and second.is_ordered
+
+    def _again(self) -> tuple[list[Step], bool]:
+        """The same statement with other values: its plan may be shared."""
+        query, text, _ = self._query()
+        texts = [text]
+        for _ in range(self._chance.count(2, 3)):
+            texts.append(_COMPARED.sub(lambda match: quoted(self._other(match[1])), text))
+        return [Step(each) for each in texts], query.is_ordered
+
+    def _other(self, value: str) -> str:
+        """Another value of the column that has this one; the value itself where none has it."""
+        value = value.replace("''", "'")
+        columns = [
+            column.values
+            for relation in self._relations
+            for column in relation.columns
+            if value in column.values
+        ]
+        return self._chance.pick(self._chance.pick(columns)) if columns else value

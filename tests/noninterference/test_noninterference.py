@@ -26,7 +26,7 @@ _FEATURES = frozenset(
     except|limit|ordered-set aggregate|star|whole row|row comparison|may fail|trap|pattern|json
     array|range|address|text search|dates|text functions|in list|between|any of an array
     a mask's image|unqualified|search path|parameters|simple|extended|prepared|sql prepare|cursor
-    copy|copy relation|whole relation|several|catalog|not answered
+    copy|copy relation|whole relation|several|again|catalog|not answered
     """.replace("\n", "|").replace("  ", "").strip("| ").split("|")
 ) - {""}
 
@@ -81,6 +81,8 @@ def _told(report: Report) -> str:
 
 def _assert_that_the_run_reached_far(report: Report) -> None:
     """A run in which nothing is answered, or nothing is hidden, shows nothing."""
+    if report.asked < 1000:
+        return  # too short for shares to mean anything
     parts = report.asked / 100
     assert report.asked - report.refused >= _ANSWERED_MIN * parts, report
     assert report.with_rows >= _WITH_ROWS_MIN * parts, report

@@ -162,8 +162,10 @@ class Trial:
         purposes: Sequence[str] | None = None,
         findings_max: int = FINDINGS_MAX,
         per_data: int = STATEMENTS_PER_DATA,
+        shrink_attempts_max: int = SHRINK_ATTEMPTS_MAX,
     ) -> Report:
         """Ask so many statements, or fewer where findings enough were made."""
+        self._shrink_attempts_max = shrink_attempts_max
         names = list(purposes or self._rules.purposes)
         for start in range(0, pairs, per_data):
             purpose = names[start // per_data % len(names)]
@@ -227,9 +229,12 @@ class Trial:
     def _shrunk(
         self, statement: Statement, known: Sequence[Relation], asked: Asked
     ) -> Statement:
+        if not self._shrink_attempts_max:
+            return statement
+
         def is_failing(choices: Sequence[int]) -> bool:
             left, right = asked.ask(make_statement(Chance(replay=choices), known))
             return left != right and not left.has_timed_out and not right.has_timed_out
 
-        smallest = shrink(statement.choices, is_failing, SHRINK_ATTEMPTS_MAX)
+        smallest = shrink(statement.choices, is_failing, self._shrink_attempts_max)
         return make_statement(Chance(replay=smallest), known)

@@ -1,0 +1,228 @@
+"""The run finds what it is for: each of these defects, put into the proxy on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlglot import exp
+
+import proxy.enforce
+import proxy.rewrite.guard
+import proxy.rewrite.pushdown
+import proxy.rewrite.store
+from proxy.policy.decide import Absent, Guarded, Shown
+from proxy.policy.model import Basis, NullMask, SubjectAll
+from proxy.rewrite.splice import Stand
+from tests.noninterference.asking import Planning
+from tests.noninterference.databases import Databases
+from tests.noninterference.rules import Rules
+from tests.noninterference.trial import Asked, AskedByPlans, Trial
+
+# A bounded run: with this seed each defect is found well before its end.
+_SEED = "power"
+_STATEMENTS_MAX = 1500
+_CONSENTED = ("campaign", "interest", "recall")
+_MASKED = ("personal", "measure", "service", "research")
+
+Patch = pytest.MonkeyPatch
+guard, pushdown, store = proxy.rewrite.guard, proxy.rewrite.pushdown, proxy.rewrite.store
+
+
+def _without_a_fence(patch: Patch) -> None:
+    build = store.build_guard
+
+    def built(*arguments: Any, **options: Any) -> Any:
+        made = build(*arguments, **options)
+        made.select.set("offset", None)
+        return made
+
+    patch.setattr(store, "build_guard", built)
+
+
+def _pushed_without_its_grant(patch: Patch) -> None:
+    patch.setattr(pushdown, "in_force", lambda *_: exp.true())
+
+
+def _pushed_without_its_fence(patch: Patch) -> None:
+    push = proxy.enforce.push_down
+
+    def pushed(*arguments: Any, **options: Any) -> Any:
+        made = push(*arguments, **options)
+        if made is not None:
+            made.set("offset", None)
+        return made
+
+    patch.setattr(proxy.enforce, "push_down", pushed)
+
+
+def _pushed_behind_a_mask_that_stays(patch: Patch) -> None:
+    """A value that even consent shows through a mask only is compared as it is."""
+    may_push = pushdown._may_push
+
+    def may(each: Any, *others: Any) -> bool:
+        verdict = each.verdict
+        if isinstance(verdict, Guarded):
+            verdict = dataclasses.replace(verdict, through=None, mask=NullMask())
+        return may_push(dataclasses.replace(each, verdict=verdict), *others)
+
+    patch.setattr(pushdown, "_may_push", may)
+
+
+def _value_instead_of(mask: str) -> Callable[[Patch], None]:
+    def spoil(patch: Patch) -> None:
+        shown = guard.shown_expression
+
+        def bare(own: Any, column: Any, *others: Any, **options: Any) -> Any:
+            if type(own).__name__ == mask:
+                return column.copy()
+            return shown(own, column, *others, **options)
+
+        patch.setattr(guard, "shown_expression", bare)
+
+    return spoil
+
+
+def _without_source(patch: Patch) -> None:
+    patch.setattr(guard, "_source_condition", lambda rule: exp.true())
+
+
+def _without_age(direction: str) -> Callable[[Patch], None]:
+    def spoil(patch: Patch) -> None:
+        condition = guard._age_condition
+
+        def aged(rule: Any, own: str, type_: Any) -> exp.Expr:
+            return exp.true() if own == direction else condition(rule, own, type_)
+
+        patch.setattr(guard, "_age_condition", aged)
+
+    return spoil
+
+
+def _join_in_parentheses_left_unguarded(patch: Patch) -> None:
+    """Nobody looks at the result again, either."""
+    splice = proxy.enforce.splice
+
+    def spliced(text: str, relations: Any, stands: Sequence[Stand], schemas: Any) -> str:
+        own = [
+            Stand(f'TABLE "{place.schema}"."{place.name}"', stand.alias)
+            if place.schema and text[: place.start].endswith("(")
+            else stand
+            for place, stand in zip(relations, stands, strict=True)
+        ]
+        return splice(text, relations, own, schemas)
+
+    patch.setattr(proxy.enforce, "splice", spliced)
+    patch.setattr(proxy.enforce, "check", lambda *_: None)
+
+
+def _unknown_people_consent(patch: Patch) -> None:
+    condition = guard._in_force
+
+    def in_force(policy: Any, purpose: str, *others: Any) -> exp.Expr:
+        made = condition(policy, purpose, *others)
+        if policy.purposes[purpose].basis is not Basis.CONSENT:
+            return made
+        return exp.Coalesce(this=exp.Paren(this=made), expressions=[exp.true()])
+
+    patch.setattr(guard, "_in_force", in_force)
+
+
+def _objections_do_not_count(patch: Patch) -> None:
+    condition = guard._in_force
+
+    def in_force(policy: Any, purpose: str, found: Any, sensitive: Any) -> exp.Expr:
+        if policy.purposes[purpose].basis is not Basis.LEGITIMATE_INTEREST:
+            return condition(policy, purpose, found, sensitive)
+        keys = [exp.Not(this=exp.Is(this=k.copy(), expression=exp.Null())) for k in found.keys]
+        return guard.joined(keys, exp.And)
+
+    patch.setattr(guard, "_in_force", in_force)
+
+
+def _sensitive_without_its_own_grant(patch: Patch) -> None:
+    patch.setattr(guard, "_own_grant", lambda verdict: None)
+
+
+def _only_the_first_of_several_people_asked(patch: Patch) -> None:
+    joins = guard._subject_joins
+
+    def first(policy: Any, subject: Any) -> Any:
+        return joins(policy, subject.subjects[0] if isinstance(subject, SubjectAll) else subject)
+
+    patch.setattr(guard, "_subject_joins", first)
+
+
+def _dropped_columns_exist(patch: Patch) -> None:
+    decide = store.decide
+
+    def decided(*arguments: Any) -> Any:
+        verdict = decide(*arguments)
+        if verdict is None:
+            return None
+        columns = tuple(
+            (name, Shown() if isinstance(cell, Absent) and cell.category else cell)
+            for name, cell in verdict.columns
+        )
+        return dataclasses.replace(verdict, columns=columns)
+
+    patch.setattr(store, "decide", decided)
+
+
+def _rows_of_nobody_kept(patch: Patch) -> None:
+    """What belongs to no person is taken for what needs no consent."""
+    conditions = guard._row_conditions
+
+    def kept(policy: Any, purpose: str, found: Any, *others: Any) -> Any:
+        for condition in conditions(policy, purpose, found, *others):
+            nobody = [exp.Is(this=key.copy(), expression=exp.Null()) for key in found.keys]
+            yield guard.joined([condition, *nobody], exp.Or) if nobody else condition
+
+    patch.setattr(guard, "_row_conditions", kept)
+
+
+_DEFECTS: dict[str, tuple[Callable[[Patch], None], Sequence[str]]] = {
+    "a guard that removes rows has no fence": (_without_a_fence, _CONSENTED),
+    "a condition is pushed without its grant": (_pushed_without_its_grant, ("personal", "service")),
+    "a pushed condition has no fence": (_pushed_without_its_fence, _CONSENTED),
+    "a condition is pushed behind a mask that stays": (
+        _pushed_behind_a_mask_that_stays,
+        ("personal", "campaign"),
+    ),
+    "the value stands where a bucket should": (_value_instead_of("BucketMask"), _MASKED),
+    "the value stands where NULL should": (_value_instead_of("NullMask"), _MASKED),
+    "the address stands where its mask should": (_value_instead_of("EmailMask"), _MASKED),
+    "source is not asked": (_without_source, _MASKED),
+    "keep is not asked": (_without_age(">"), _MASKED),
+    "quiet is not asked": (_without_age("<"), _MASKED),
+    "a join in parentheses is left unguarded": (_join_in_parentheses_left_unguarded, _MASKED),
+    "unknown people count as consenting": (_unknown_people_consent, ("campaign", "personal")),
+    "objections do not count": (_objections_do_not_count, ("measure", "interest")),
+    "a sensitive value is shown without its own grant": (
+        _sensitive_without_its_own_grant,
+        ("personal", "service", "interest"),
+    ),
+    "only the first of several people is asked": (_only_the_first_of_several_people_asked, _MASKED),
+    "a dropped column exists": (_dropped_columns_exist, _MASKED),
+    "rows of nobody are kept": (_rows_of_nobody_kept, _CONSENTED),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("defect", _DEFECTS)
+def test_a_run_finds_that(
+    defect: str, databases: Databases, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil, purposes = _DEFECTS[defect]
+    spoil(monkeypatch)
+    enforcer = databases.enforcer()
+
+    def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
+        return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
+
+    report = Trial(databases, rules, f"{_SEED}/{defect}", ways).run(
+        _STATEMENTS_MAX, purposes=purposes, findings_max=1, per_data=60, shrink_attempts_max=0
+    )
+    assert report.findings, report
