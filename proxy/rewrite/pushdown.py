@@ -80,7 +80,9 @@ def push_down(
         return None
     if guard.relation.is_open_view:
         return None  # a column of it may be an expression that fails on a row that it leaves out
-    shown = {each.name: each for each in guard.columns}
+    # A virtual column is an expression as well: it may fail on a row that the guard removes.
+    virtual = {each.name for each in guard.relation.columns if each.is_virtual}
+    shown = {each.name: each for each in guard.columns if each.name not in virtual}
     if not guard.removes_rows and not any(isinstance(e.verdict, Guarded) for e in guard.columns):
         return None  # PostgreSQL pushes into a plain derived table by itself
     reader = _Reader(use, reading, frozenset(shown), declared_types)

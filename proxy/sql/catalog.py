@@ -49,6 +49,7 @@ class Column:
     name: str
     attnum: int
     type: ColumnType
+    is_virtual: bool = False  # generated when it is read: an expression, which can fail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +240,12 @@ def _columns(rows: Rows) -> Mapping[int, tuple[Column, ...]]:
     columns: defaultdict[int, list[Column]] = defaultdict(list)
     for row in rows:
         columns[row["relation"]].append(
-            Column(name=row["name"], attnum=row["attnum"], type=_column_type(row))
+            Column(
+                name=row["name"],
+                attnum=row["attnum"],
+                type=_column_type(row),
+                is_virtual=row["is_virtual"],
+            )
         )
     return {relation: tuple(of_relation) for relation, of_relation in columns.items()}
 

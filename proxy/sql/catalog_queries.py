@@ -35,7 +35,7 @@ COLUMNS: Final = """
 SELECT a.attrelid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnum,
        t.oid::int8 AS type, a.atttypmod AS typmod, format_type(a.atttypid, a.atttypmod) AS sql,
        tn.nspname::text AS type_schema, t.typname::text AS type_name, t.typtype::text AS kind,
-       t.typcategory::text AS category
+       t.typcategory::text AS category, a.attgenerated = 'v' AS is_virtual
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   JOIN pg_namespace tn ON tn.oid = t.typnamespace
  WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped

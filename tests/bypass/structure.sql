@@ -22,7 +22,7 @@ CREATE INDEX people_unlisted ON crm.people (unlisted) WHERE unlisted <> 'nobody'
 
 CREATE TABLE crm.visits (
     id bigint PRIMARY KEY, person_id bigint, url text, source text, seen_at timestamptz, note text,
-    amount int
+    amount int, share int GENERATED ALWAYS AS (100 / amount) VIRTUAL
 );
 CREATE INDEX ON crm.visits (note);
 CREATE TABLE crm.orders (id bigint PRIMARY KEY, person_id bigint, item text, total numeric(12,2));

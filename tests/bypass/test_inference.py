@@ -166,6 +166,8 @@ ATTEMPTS = [
             ("too old", "seen_at < now() - interval '90 days'", Answered(1)),
             ("too young", "seen_at > now() - interval '24 hours'", Answered(1)),
             ("names that fail", "has_schema_privilege(note, 'usage')", Fails("3F000")),
+            ("a virtual column that fails", "share = 50", Answered(1)),
+            ("a virtual column that fails, in a range", "share BETWEEN 1 AND 60 AND id > 0", Answered(1)),
         )
     ),
     *(
