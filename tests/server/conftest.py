@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +15,7 @@ from proxy.demo.embedded import EmbeddedPostgres
 from proxy.policy.load import load_policy
 from proxy.secrets import Role, Secrets
 from tests.conftest import MakeDatabase
-from tests.server.place import PASSWORD, POLICY, SCRIPT, Place
+from tests.server.place import PASSWORD, POLICY, SCRIPT, Place, Postgres
 
 CREDENTIALS: dict[str, Role] = {
     "mailer": "tool",
@@ -37,8 +37,8 @@ def write_files(folder: Path) -> None:
         (folder / f"token-of-{name}").write_text(secrets.make_token(name))
 
 
-def prepare(url: str, folder: Path, passwords: dict[str, str] | None = None) -> None:
-    """Make tables and schema `consent`; person 1 agreed to the newsletter."""
+def prepare(url: str, folder: Path, passwords: Mapping[str, str] | None = None) -> None:
+    """Make tables and schema `consent`."""
 
     async def work() -> None:
         admin = await asyncpg.connect(url)
@@ -80,7 +80,7 @@ def place(
     postgres.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def place_in(folder: Path, files: Path, server: EmbeddedPostgres, database: str) -> Place:
+def place_in(folder: Path, files: Path, server: Postgres, database: str) -> Place:
     """A folder with copies of `files`, and the configuration for a database."""
     (folder / "policy").mkdir(exist_ok=True)
     for name in ("policy/policy.yaml", "secrets.yaml", *(f"token-of-{n}" for n in CREDENTIALS)):

@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import psycopg
 
 from proxy.access_log.reading import read_log
 from proxy.access_log.segments import log_folders
-from proxy.demo.embedded import EmbeddedPostgres
 
 COMMAND = Path(sys.executable).parent / "consent-proxy"
 PASSWORD = "correct horse battery staple"
@@ -80,11 +79,20 @@ def eventually(question: Callable[[], _Answer], what: str) -> _Answer:
     return answer
 
 
+class Postgres(Protocol):
+    """A server: the socket trusts everybody."""
+
+    port: int | None
+
+    def url(self, database: str = ..., user: str = ...) -> str: ...
+    def run(self, script: str, database: str = ...) -> str: ...
+
+
 @dataclass(kw_only=True)
 class Place:
     """The files of a proxy in `folder`, over `database` of `postgres`."""
 
-    postgres: EmbeddedPostgres
+    postgres: Postgres
     database: str
     folder: Path
     settings: dict[str, Any] = field(default_factory=dict)  # sections that differ

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 import trustme
 
-from proxy.demo.embedded import EmbeddedPostgres
-from tests.conftest import MakeDatabase
-from tests.server.conftest import place_in
-from tests.server.place import PASSWORD, Place, Running
+from tests.server.place import Place, Running
 
 PEOPLE = "SELECT id FROM crm.people ORDER BY id"
 
@@ -99,14 +93,13 @@ def test_a_key_of_another_certificate_is_noticed_before_anybody_is_served(secure
 
 
 def test_the_health_program_asks_a_door_with_tls(secured: Place) -> None:
-    address = "127.0.0.1:{}"
     with secured.serving() as running:
         port = running.ready["http"].rsplit(":", 1)[1]
         result = subprocess.run(
-            [shutil.which("python3") and Path(os.sys.executable), "-m", "proxy.health", "/readyz"],  # type: ignore[attr-defined]
+            [sys.executable, "-m", "proxy.health", "/readyz"],
             env={
                 "CONSENT_PROXY_CONFIG": str(secured.config),
-                "CONSENT_PROXY_LISTEN_HTTP": address.format(port),
+                "CONSENT_PROXY_LISTEN_HTTP": f"127.0.0.1:{port}",
             },
             cwd=Path(__file__).parents[2],
             check=False,
