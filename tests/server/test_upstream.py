@@ -67,8 +67,8 @@ def test_a_database_that_restarts_is_told_and_comes_back_by_itself(
         assert running.ask(PEOPLE) == MASKED
         place.command("consent", "record", "--subject", "1", "--purpose", "newsletter")
         assert running.ask(PEOPLE) == ANA
-    intents = {record["access"] for record in place.records("access.intent")}
-    assert intents == {record["access"] for record in place.records("access.outcome")}
+    intents = {record["id"] for record in place.records("access.intent")}
+    assert intents == {record["id"] for record in place.records("access.outcome")}
 
 
 def test_a_standby_is_refused(own_server: EmbeddedPostgres, files: Path, tmp_path: Path) -> None:
