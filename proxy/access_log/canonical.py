@@ -117,6 +117,22 @@ class Chain:
         self._second = -1
         self._second_text = ""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The names of the log and of the run, as every record of it has them."""
+        return self._log, self._boot
+
+    def next(self) -> tuple[bytes, int, bytes]:
+        """Time, number and the hash of the record before, for a line that `take` is given next."""
+        return self._now().encode(), self.position.seq, self.position.prev.encode()
+
+    def take(self, line: bytes) -> bytes:
+        """A record that was encoded elsewhere, with what `next` gave; its line."""
+        if len(line) > RECORD_BYTES_MAX:
+            raise RecordError(f"a record is larger than {RECORD_BYTES_MAX} bytes")
+        self.position = Position(self.position.seq + 1, record_hash(line))
+        return line + b"\n"
+
     def add(self, kind: str, parts: Sequence[Mapping[str, object]]) -> bytes:
         """The lines, newlines included, of one record and its `access.more` parts.
 

@@ -22,6 +22,7 @@ from typing import Final, Literal, Self
 
 from proxy.access_log.canonical import Chain, Clock, utc_microseconds
 from proxy.access_log.forms import parts
+from proxy.access_log.frames import OUTCOME, Lines
 from proxy.access_log.record import new_id
 from proxy.access_log.segments import (
     FLOOR_BYTES,
@@ -66,6 +67,9 @@ class LogLimits:
     heartbeat_s: float = 60.0
     # How soon an idle log notices that its file was taken away.
     check_s: float = 1.0
+    # Nobody waits for an outcome: it shares the write of the next intent, or is written after this.
+    # A crash meanwhile leaves an intent without outcome, which reads "released, end unknown".
+    outcome_wait_s: float = 0.01
 
 
 DEFAULT_LIMITS: Final = LogLimits()
@@ -152,6 +156,7 @@ class AccessLog:
         self._is_wake_planned = False
         self._is_quiet = True  # nothing was appended since the last heartbeat
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._lines = Lines(chain)
         self._group_write = GroupWrite(segments, chain.seal_line)
         self._group: list[Waiting] = []  # durability `process`: the records of this iteration
         self._writer: Writer | None = None
@@ -214,11 +219,10 @@ class AccessLog:
             raise self.sealed_error()
         # Outcomes of statements that were let in are not what the bound turns away: there are
         # never more of them than there were intents.
-        bound = QUEUE_RECORDS_MAX * 2 if kind == "access.outcome" else QUEUE_RECORDS_MAX
+        bound = QUEUE_RECORDS_MAX * 2 if kind == OUTCOME else QUEUE_RECORDS_MAX
         if len(self._open) >= bound:
             raise LogFull
-        lines = self._chain.add(kind, parts(kind, fields))
-        waiting = Waiting(lines, self._chain.position)
+        waiting = Waiting(self._lines.of(kind, fields), self._chain.position)
         ticket = Ticket(self)
         self._open.append((ticket, self.loop.time()))
         if self._writer is None:
@@ -226,10 +230,14 @@ class AccessLog:
         else:
             self._writer.put(waiting)
         self._is_quiet = False
-        if not self._is_wake_planned:
+        if self._is_wake_planned:
+            return ticket
+        if kind != OUTCOME or not self._limits.outcome_wait_s:
             # Not at once: all records of this iteration of the loop share one write.
             self._is_wake_planned = True
             self.loop.call_soon(self._wake)
+        elif "outcome" not in self._timers:
+            self._later("outcome", self._limits.outcome_wait_s, self._wake_for_outcomes)
         return ticket
 
     async def close(self) -> None:
@@ -252,6 +260,11 @@ class AccessLog:
         self._segments.close()
 
     # --- groups ------------------------------------------------------------------------------
+
+    def _wake_for_outcomes(self) -> None:
+        del self._timers["outcome"]
+        if self._open:
+            self._wake()
 
     def _wake(self) -> None:
         self._is_wake_planned = False

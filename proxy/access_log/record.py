@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from proxy.access_log.forms import APPLICATION_NAME_MAX
+from proxy.access_log.frames import Constant, IntentFields, OutcomeFields
 from proxy.access_log.tables import cut_statement, encode_tables
 from proxy.errors import Reason, Refused
-from proxy.rewrite.plan import Plan
+from proxy.rewrite.plan import Plan, TableUse
 
 Via = Literal["postgres", "http"]
 State = Literal["complete", "error", "cancelled", "client_gone"]
@@ -102,13 +103,21 @@ class Asker:
 
 def intent_fields(
     asker: Asker, plan: Plan, *, access_id: str, source: Plan | None = None
-) -> Fields:
+) -> IntentFields:
     """`access.intent`: `plan` is about to run.
 
     `source` is the plan whose relations it reads, where that is another one: the PREPARE of an
     EXECUTE, the DECLARE of a FETCH.
     """
-    return {"id": access_id, **asker.fields(), **_plan_fields(plan, source)}
+    tables = (source or plan).tables
+    key = (id(asker), id(tables), id(plan.statement), plan.shape)
+    known = _CONSTANTS.get(key)
+    if known is None:
+        if len(_CONSTANTS) >= _PLANS_REMEMBERED_MAX:
+            _CONSTANTS.clear()
+        constant = Constant({**asker.fields(), **_plan_fields(plan, source)})
+        known = _CONSTANTS[key] = (constant, asker, tables, plan.statement)
+    return IntentFields(access_id, known[0])
 
 
 def outcome_fields(
@@ -121,18 +130,10 @@ def outcome_fields(
     upstream_us: int,
     total_us: int,
     sqlstate: str | None = None,
-) -> Fields:
+) -> OutcomeFields:
     """`access.outcome`: the statement of the intent with this id has ended."""
-    fields: Fields = {
-        "id": access_id,
-        "state": state,
-        "rows": rows,
-        "bytes": bytes_sent,
-        "ms": {"plan_us": plan_us, "upstream_us": upstream_us, "total_us": total_us},
-    }
-    if sqlstate is not None:
-        fields["sqlstate"] = sqlstate
-    return fields
+    numbers = (bytes_sent, plan_us, total_us, upstream_us, rows)
+    return OutcomeFields(access_id, state, numbers, sqlstate or "")
 
 
 def refused_fields(
@@ -229,32 +230,32 @@ def rejected_policy_fields(*, policy: str, errors: int) -> Fields:
     return {"policy": policy, "errors": errors}
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    plan: Plan
-    source: Plan | None
-    fields: Mapping[str, object]
-
-
-# Plans are cached and run again and again; what a record says of one is the same each time. The
-# entry holds its plans, so their ids can not be given to others while it lives.
-_ENCODED: Final[dict[tuple[int, int], _Encoded]] = {}
+# Plans are found again and again; what a record says of one is the same each time, and plans that
+# differ in literals share it (`rewrite/lift.py`). An entry holds what its key names by id, so that
+# the ids can not be given to others while it lives.
+_Known = tuple[Mapping[str, object], tuple[TableUse, ...], str]
+_ENCODED: Final[dict[tuple[int, int, str], _Known]] = {}
+_CONSTANTS: Final[
+    dict[tuple[int, int, int, str], tuple[Constant, Asker, tuple[TableUse, ...], str]]
+] = {}
 
 
 def _plan_fields(plan: Plan, source: Plan | None) -> Mapping[str, object]:
-    key = (id(plan), id(source))
+    tables = (source or plan).tables
+    key = (id(tables), id(plan.statement), plan.shape)
     known = _ENCODED.get(key)
     if known is None:
         if len(_ENCODED) >= _PLANS_REMEMBERED_MAX:
             _ENCODED.clear()
-        known = _ENCODED[key] = _Encoded(plan, source, MappingProxyType(_encode_plan(plan, source)))
-    return known.fields
+        fields = MappingProxyType(_encode_plan(plan, tables))
+        known = _ENCODED[key] = (fields, tables, plan.statement)
+    return known[0]
 
 
-def _encode_plan(plan: Plan, source: Plan | None) -> Fields:
+def _encode_plan(plan: Plan, tables: tuple[TableUse, ...]) -> Fields:
     statement, is_cut = cut_statement(plan.statement)
     fields: Fields = {
-        "tables": encode_tables((source or plan).tables, statement),
+        "tables": encode_tables(tables, statement),
         "statement": statement,
         "shape": plan.shape,
     }

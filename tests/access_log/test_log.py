@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from proxy.access_log.canonical import RecordError
+from proxy.access_log.frames import OutcomeFields
 from proxy.access_log.log import (
     QUEUE_RECORDS_MAX,
     AccessLog,
@@ -62,7 +63,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
     return Syncs(monkeypatch)
 
 
-def outcome(access_id: str) -> dict[str, object]:
+def outcome(access_id: str) -> OutcomeFields:
     return outcome_fields(
         access_id=access_id,
         state="complete",

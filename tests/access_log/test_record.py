@@ -250,7 +250,7 @@ def test_a_field_or_form_that_is_not_listed_can_not_get_into_the_log(
 def test_a_record_without_what_its_kind_needs_is_not_written(
     asker: Asker, plan: Plan, name: str
 ) -> None:
-    fields = intent_fields(asker, plan, access_id=new_id())
+    fields = dict(intent_fields(asker, plan, access_id=new_id()))
     del fields[name]
     with pytest.raises(RecordError):
         parts("access.intent", fields)

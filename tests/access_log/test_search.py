@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from proxy.access_log.frames import OutcomeFields
 from proxy.access_log.log import AccessLog, LogDamaged, open_segments
 from proxy.access_log.reading import last_lines
 from proxy.access_log.record import (
@@ -37,7 +38,7 @@ def plan_of(table: str, *columns: str, verdict: str = "shown") -> Plan:
     return Plan(kind=Kind.SELECT, text="", tables=(table_use,), statement=f"TABLE {table}")
 
 
-def outcome(access_id: str) -> dict[str, object]:
+def outcome(access_id: str) -> OutcomeFields:
     return outcome_fields(
         access_id=access_id,
         state="complete",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.access_log.canonical import Chain, Position
 from proxy.access_log.forms import parts
+from proxy.access_log.frames import OutcomeFields
 from proxy.access_log.log import AccessLog, open_segments
 from proxy.access_log.record import Asker, intent_fields, new_id, outcome_fields
 from proxy.access_log.tables import Tables
@@ -23,7 +24,7 @@ from proxy.rewrite.plan import ColumnUse, Kind, Plan, TableUse
 OpenLog = Callable[..., AccessLog]
 
 
-def outcome(access_id: str) -> dict[str, object]:
+def outcome(access_id: str) -> OutcomeFields:
     return outcome_fields(
         access_id=access_id,
         state="complete",

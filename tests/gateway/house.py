@@ -274,7 +274,8 @@ async def open_house(
         statement_s=limits.statement_s,
     )
     await pool.start()
-    log = AccessLog.open(folder / "log", "worker-0", "process", limits=LogLimits(floor_bytes=0))
+    limits_of_log = LogLimits(floor_bytes=0, outcome_wait_s=0)  # tests look at once
+    log = AccessLog.open(folder / "log", "worker-0", "process", limits=limits_of_log)
     ledger = await Ledger.connect(url.replace("postgres@", "consent_writer@", 1), None, policy)
     secrets, tokens = _secrets(folder, policy)
     checks = [("access_log", True, "open"), ("policy", True, "loaded")]
