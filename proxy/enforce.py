@@ -35,6 +35,7 @@ from proxy.sql.functions import function_names
 from proxy.sql.grammar import RawStatement, Tree, canonical_inner, parse, parse_query
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
+from proxy.sql.plainer import without_comments
 from proxy.sql.read import (
     Lists,
     NameResolver,
@@ -157,8 +158,21 @@ class Enforcer:
         setting = kinds.set_config(statement, asker)
         if setting is not None:
             return setting
-        query = self._query(statement.node, statement.canonical, context)
+        try:
+            query = self._query(statement.node, statement.canonical, context)
+        except Refused as refused:
+            if refused.reason is not Reason.READERS_DISAGREE:
+                raise
+            query = self._as_written(statement, context)
         return self._with_query(Kind.SELECT, query.text, query)
+
+    def _as_written(self, statement: RawStatement, context: PlanContext) -> _Rewritten:
+        """The tool's own text instead of the canonical one, which is another for some statements:
+        libpg_query prints `'t'::boolean` as `true`, and leaves words of XML and JSON_TABLE out.
+        """
+        text = without_comments(statement.text)
+        (again,) = parse(text)  # the first attempt has changed the tree
+        return self._query(again.node, text, context)
 
     def _declare(self, statement: RawStatement, context: PlanContext) -> Plan:
         plan = self._enclosed(Kind.DECLARE, statement, context, "")

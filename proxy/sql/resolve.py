@@ -17,6 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from proxy.errors import Reason, Refused
+from proxy.sql.plainer import plainer
 
 # sqlglot logs what it falls back on; such statements are refused here, and the log is ours.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -64,7 +65,16 @@ def _with_known_array_types(text: str) -> str:
 
 
 def read_query(text: str) -> exp.Expr:
-    """sqlglot's tree of one query; refuses what sqlglot does not read as a query."""
+    """sqlglot's tree of one query, whose positions are those of the text; refuses what sqlglot
+    does not read as a query even where all is left out that has no part in naming relations.
+    """
+    try:
+        return _read(text)
+    except Refused:
+        return _read(plainer(text))
+
+
+def _read(text: str) -> exp.Expr:
     try:
         trees = sqlglot.parse(_with_known_array_types(text), read="postgres")
     except (SqlglotError, RecursionError, TypeError, ValueError) as error:

@@ -26,7 +26,6 @@ SELECT 't'::boolean AS b, '{1}'::int[] AS a, '192.168.0.1/24'::inet AS i, '10.0.
 SELECT '\xdeadbeef'::bytea AS b, encode('\xdead'::bytea, 'hex') AS h, decode('3q0=', 'base64') AS d, '1.5'::money IS NOT NULL AS m, '(1,2)'::point AS p, '[1,5)'::int4range AS r, '{[1,2]}'::int4multirange AS mr;
 
 SELECT 'crm.customers'::regclass::text AS c, 'int4'::regtype AS t, 'now'::regproc AS p, 'lower(text)'::regprocedure AS pp, 'pg_catalog'::regnamespace AS n;
--- fails with 22023
 
 SELECT pg_typeof(1), pg_typeof(1.0), pg_typeof('a'), pg_typeof(NULL), pg_typeof(ARRAY[1]), pg_typeof(1::int8 + 1), pg_typeof(9999999999);
 
@@ -46,7 +45,7 @@ SELECT current_user = session_user AS u, current_schema IS NOT NULL AS s, curren
 
 SELECT 1 AS "select", 2 AS "from", 3 AS user_, 4 AS value, 5 AS year, 6 AS "table";
 
-SELECT 1 year, 2 AS month, 'x' AS language, 3 AS percent, 4 AS rank, 5 AS date, 6 AS timestamp, 7 AS text;
+SELECT 1 AS year, 2 AS month, 'x' AS language, 3 AS percent, 4 AS rank, 5 AS date, 6 AS timestamp, 7 AS text;
 
 SELECT q.year, q.date FROM (SELECT extract(year FROM ordered_at) AS year, ordered_at::date AS date, id FROM sales.orders) q ORDER BY q.id LIMIT 5;
 
