@@ -164,8 +164,12 @@ class Worker:
         self._end()
 
     async def _ask(self, text: str, context: PlanContext) -> Plans:
-        connection = self._connection or self._start()
         loop = asyncio.get_running_loop()
+        # In a thread: the new process takes the catalog from a pipe once it has imported us, and
+        # until then whoever writes into that pipe waits (measured: a second).
+        connection = self._connection
+        if connection is None:
+            connection = await loop.run_in_executor(None, self._start)
         await loop.run_in_executor(None, connection.send, (text, context))
         plans: Plans = await loop.run_in_executor(None, connection.recv)
         return plans
@@ -179,6 +183,8 @@ class Worker:
         self._process.start()
         theirs.close()
         self._connection = ours
+        if self._is_closed:  # while it was started
+            self._end()
         return ours
 
     def _end(self) -> None:
