@@ -19,7 +19,7 @@ from proxy.sql.read import RelationUse
 # Where a token stood: no meaning (nodes/parsenodes.h, ParseLoc), and DEFAULT values that
 # libpg_query leaves out or in by how a node was made.
 _POSITIONS: Final = frozenset(
-    ["location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"]
+    ["location", "name_location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"]
 )
 # As orjson writes them, with one comma. In a string the quotes would be escaped: no match there.
 _NAMES: Final = "|".join(_POSITIONS)
