@@ -44,6 +44,15 @@ ALLOWED_NODES: Final = frozenset(
     """.split()
 )
 
+_JSON_CONSTRUCTORS: Final = frozenset(
+    "json json_scalar json_serialize json_object json_array json_objectagg json_arrayagg json_query"
+    " json_value json_exists json_table".split()
+)
+_JSON_GRAMMAR: Final = 170000  # server_version_num of the first that has all of them
+
+# PostgreSQL cuts longer names (NAMEDATALEN).
+NAME_BYTES_MAX: Final = 63
+
 # Asked of a relation name as the tool wrote it: which relation is it? Refuses, never None.
 NameResolver = Callable[[str | None, str], RelationName]
 
@@ -67,6 +76,16 @@ class RelationUse:
     on_conditions: tuple[Tree, ...]  # ON of the inner joins around it, up to the FROM list
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaUse:
+    """A column reference that names its relation's schema; `alias` is the guard's name."""
+
+    schema: str
+    name: str
+    alias: str
+    location: int
+
+
 @dataclass(slots=True)
 class Reading:
     """What one walk collected."""
@@ -78,16 +97,30 @@ class Reading:
     starred: set[str] = field(default_factory=set)  # `t.*`: t
     # SELECTs (by id of their node) with `*` or a NATURAL JOIN: they take all columns of their FROM.
     starred_selects: set[int] = field(default_factory=set)
+    schema_uses: list[SchemaUse] = field(default_factory=list)  # `s.t.c` and `s.t.*`, as they stand
     parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
     has_functions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A name that a FROM list makes visible; `relation` only for a relation without an alias."""
+    """A name that a FROM list makes visible; `use` only for a relation without an alias."""
 
     name: str
-    relation: RelationName | None
+    use: RelationUse | None
+
+    @property
+    def relation(self) -> RelationName | None:
+        return self.use.relation if self.use is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class _SchemaReference:
+    """`schema.relation.column`, where it stands and whose it is."""
+
+    node: Tree
+    use: RelationUse | None  # None: PostgreSQL will say that it is nobody's
+    is_captured: bool  # the short name would mean another FROM item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +142,11 @@ class Lists:
 
 def read(node: Tree, resolve: NameResolver, lists: Lists) -> Reading:
     """Walk a SelectStmt's fields; raises Refused. The tree is not changed, except that
-    `schema.relation.column` loses its schema where the relation is read without an alias.
+    `schema.relation.column` becomes the guard's name and the column.
     """
     walker = _Walker(resolve, lists)
     walker.select(node, frozenset(), ())
+    walker.finish()
     return walker.reading
 
 
@@ -189,6 +223,9 @@ class _Walker:
         self._lists = lists
         self._function_items: set[str] = set()
         self._has_unnamed_function = False
+        self._item_names: set[str] = set()
+        self._renamed: dict[int, RelationUse] = {}  # by id: a short name of theirs is ambiguous
+        self._schema_references: list[_SchemaReference] = []
         self._checks: Mapping[str, Callable[[Tree], None]] = {
             "FuncCall": self._function,
             "A_Expr": self._expression,
@@ -226,6 +263,8 @@ class _Walker:
                 f"this form of statement is not supported: {kind}",
                 hint="Write it in another way; only reading is supported.",
             )
+        if kind.startswith("Json"):
+            self._json()
         if kind == "SelectStmt":
             self.select(node, ctes, scopes)
         elif kind == "RangeVar":
@@ -237,6 +276,16 @@ class _Walker:
             if check is not None:
                 check(node)
             self.walk(node, ctes, scopes)
+
+    def _json(self) -> None:
+        """To a server whose grammar is older, JSON_VALUE(…) and its like are functions by name."""
+        catalog = self._lists.catalog
+        names = catalog.shadowed_functions & _JSON_CONSTRUCTORS
+        if names and catalog.server_version < _JSON_GRAMMAR:
+            raise Refused(
+                Reason.FUNCTION_NOT_ALLOWED,
+                f"function {min(names)} of the database could be called instead of PostgreSQL's",
+            )
 
     # --- queries and their scopes ---
 
@@ -262,6 +311,7 @@ class _Walker:
         pending: list[Any] = []
         for item in node.get("fromClause", ()):
             self._from(item, node, here, pending, ctes, _Around())
+        self._rename_namesakes(here)
         # The items' own expressions are read when all names of the FROM list are known: a
         # LATERAL item may refer to any of them.
         for value in pending:
@@ -383,21 +433,20 @@ class _Walker:
         if not node.get("inh"):
             raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
         relation = self._resolve(schema, name)
-        here.append(_Item(shown, None if alias else relation))
-        self.reading.uses.append(
-            RelationUse(
-                relation=relation,
-                holder=holder,
-                alias=shown,
-                has_alias=alias is not None,
-                has_column_aliases=bool(alias and alias.get("colnames")),
-                location=node.get("location", 0),
-                select=select,
-                is_nullable_side=around.is_nullable,
-                is_hidden=around.is_hidden,
-                on_conditions=around.conditions,
-            )
+        use = RelationUse(
+            relation=relation,
+            holder=holder,
+            alias=shown,
+            has_alias=alias is not None,
+            has_column_aliases=bool(alias and alias.get("colnames")),
+            location=node.get("location", 0),
+            select=select,
+            is_nullable_side=around.is_nullable,
+            is_hidden=around.is_hidden,
+            on_conditions=around.conditions,
         )
+        here.append(_Item(shown, None if alias else use))
+        self.reading.uses.append(use)
 
     # --- names ---
 
@@ -411,21 +460,26 @@ class _Walker:
                 "names with a database (database.schema.table.column) are not supported",
             )
         last = fields[-1]
-        if "A_Star" in last:
-            if len(fields) > 1:
-                self.reading.starred.add(fields[-2]["String"].get("sval", ""))
-        else:
+        if "A_Star" not in last:
             name = last["String"].get("sval", "")
             self.reading.columns.add(name)
             if len(fields) == 1:
                 self.reading.single_names.add(name)
-            else:
-                self.reading.qualified.add((fields[-2]["String"].get("sval", ""), name))
         if len(fields) > 1 and "String" in last:
             is_row = not self._may_be_scalar(fields[-2]["String"].get("sval", ""))
             self._no_dotted_function(last["String"].get("sval", ""), is_row=is_row)
         if len(fields) == 3:
-            self._drop_schema(fields, scopes)
+            self._schema_reference(node, scopes)
+        elif len(fields) == 2:
+            self._note_qualified(fields)
+
+    def _note_qualified(self, fields: list[Tree]) -> None:
+        """`t.c` or `t.*`"""
+        item = fields[0]["String"].get("sval", "")
+        if "A_Star" in fields[1]:
+            self.reading.starred.add(item)
+        else:
+            self.reading.qualified.add((item, fields[1]["String"].get("sval", "")))
 
     def _may_be_scalar(self, item: str) -> bool:
         """A FROM item that is a function of a scalar type: its name alone is such a value."""
@@ -444,24 +498,68 @@ class _Walker:
                 hint="Where a column is meant, write it behind its table's name.",
             )
 
-    def _drop_schema(self, fields: list[Tree], scopes: tuple[list[_Item], ...]) -> None:
-        """`schema.relation.column` becomes `relation.column`, the guard's name.
+    def _rename_namesakes(self, here: list[_Item]) -> None:
+        """Relations of one name from two schemas may stand side by side; guards may not."""
+        for item in here:
+            self._item_names.add(item.name)
+            for other in here:
+                if item.use and other.use and item.name == other.name:
+                    if item.relation != other.relation:
+                        self._renamed[id(item.use)] = item.use
 
-        PostgreSQL finds the innermost FROM item that is this very relation and has no alias. The
-        short name must find the same one: another item of that name in between would capture it.
+    def _schema_reference(self, node: Tree, scopes: tuple[list[_Item], ...]) -> None:
+        """Find whose column `schema.relation.column` is: PostgreSQL takes the innermost FROM item
+        that is this very relation and has no alias. Another item of that name in between would
+        capture the short name.
         """
-        schema, name = names_of(fields[:2])
+        schema, name = names_of(node["fields"][:2])
         wanted = self._resolve(schema, name)
+        is_captured = False
         for items in reversed(scopes):
-            if any(item.relation == wanted for item in items):
-                break
-            if any(item.name == name for item in items):
-                raise Refused(
-                    Reason.NOT_UNDERSTOOD,
-                    "a qualified column name is ambiguous behind the guard",
-                    hint="Give the table an alias and use it.",
-                )
-        del fields[0]
+            use = next((item.use for item in items if item.relation == wanted), None)
+            if use is not None:
+                self._schema_references.append(_SchemaReference(node, use, is_captured))
+                return
+            is_captured = is_captured or any(item.name == name for item in items)
+        if is_captured:
+            raise self._ambiguous()
+        self._schema_references.append(_SchemaReference(node, None, is_captured=False))
+
+    def finish(self) -> None:
+        """Give guards a name of their own where the relation's is ambiguous, then put the guards'
+        names into the references.
+        """
+        for reference in self._schema_references:
+            if reference.use is not None and reference.is_captured:
+                self._renamed[id(reference.use)] = reference.use
+        short = {item for item, _ in self.reading.qualified}
+        short |= self.reading.starred | self.reading.single_names
+        for use in self._renamed.values():
+            alias = str(use.relation)
+            # The relation's name alone is an error of its own, or means an item further out.
+            is_long = len(alias.encode()) > NAME_BYTES_MAX
+            if use.alias in short or alias in self._item_names | short or is_long:
+                raise self._ambiguous()
+            use.alias = alias
+        for reference in self._schema_references:
+            self._put_guard_name(reference)
+
+    def _put_guard_name(self, reference: _SchemaReference) -> None:
+        fields = reference.node["fields"]
+        schema, name = names_of(fields[:2])
+        alias = reference.use.alias if reference.use is not None else name
+        fields[:2] = [{"String": {"sval": alias}}]
+        self._note_qualified(fields)
+        location = reference.node.get("location", 0)
+        self.reading.schema_uses.append(SchemaUse(schema, name, alias, location))
+
+    @staticmethod
+    def _ambiguous() -> Refused:
+        return Refused(
+            Reason.NOT_UNDERSTOOD,
+            "a relation's name is ambiguous behind the guard",
+            hint="Give the table an alias and use it.",
+        )
 
     def _function(self, node: Tree) -> None:
         self.reading.has_functions = True

@@ -108,7 +108,7 @@ ATTEMPTS = [
     Attempt(
         "JOIN USING with an alias",
         "SELECT u.email, u FROM crm.people p JOIN crm.people q USING (email) AS u WHERE p.id > 6 AND q.id > 6",
-        UNCLEAR,
+        Answered(16),
     ),
     Attempt(
         "JOIN USING a hidden column",
