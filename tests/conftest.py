@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import build_core
@@ -18,8 +19,23 @@ MakeDatabase = Callable[..., str]
 _numbers = itertools.count(1)
 
 
-def pytest_configure() -> None:
-    """Refuse to test a compiled module that is not what its source says."""
+# No test hangs on how quick the machine is.
+hypothesis.settings.register_profile(
+    "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to test a compiled module that is not what its source says.
+
+    Each run has a folder of its own: a server's user must be able to reach it, and pytest closes
+    the folder that its runs share to everybody else whenever one begins.
+    """
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="proxy-pytest-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if stale := build_core.stale_modules():
         pytest.exit(f"run `make compile`: changed since compiled: {', '.join(stale)}", 2)
 
