@@ -191,9 +191,7 @@ class Line:
         )
 
 
-def _failure(
-    result: pq.abc.PGresult, notices: tuple[str, ...], fields: frozenset[str]
-) -> Outcome:
+def _failure(result: pq.abc.PGresult, notices: tuple[str, ...], fields: frozenset[str]) -> Outcome:
     found = {
         name.name: (result.error_field(name) or b"").decode()
         for name in _Diagnostic

@@ -65,7 +65,9 @@ class Databases:
         admin = await asyncpg.connect(self.postgres.url(self.left))
         try:
             await init(admin, self.policy)
-            columns = await admin.fetch("SELECT purpose, category, column_name FROM consent.purpose")
+            columns = await admin.fetch(
+                "SELECT purpose, category, column_name FROM consent.purpose"
+            )
             catalog = await load_catalog(admin, catalog_schemas(self.policy))
         finally:
             await admin.close()

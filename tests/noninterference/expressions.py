@@ -116,7 +116,12 @@ class Expressions:
         self.marks.add("a mask's image")
         host = value.rpartition("@")[2]
         return self.chance.pick(
-            (f"{value[:1]}.", f"{value[:1]}***@{host}", value[:3], f"{'*' * (len(value) - 4)}{value[-4:]}")
+            (
+                f"{value[:1]}.",
+                f"{value[:1]}***@{host}",
+                value[:3],
+                f"{'*' * (len(value) - 4)}{value[-4:]}",
+            )
         )
 
     def bare(self, family: str, near: Reference) -> str:
@@ -145,6 +150,10 @@ class Expressions:
 
     def conjunction(self, scope: Scope, depth: int) -> str:
         """Conditions joined by AND: those on one column first, which may be pushed down."""
+        if self.chance.maybe(18):
+            probe = self._probe(scope)
+            if probe:
+                return probe
         parts = [self._pushable(scope) for _ in range(self.chance.pick((1, 0, 0, 1, 2)))]
         parts += [self.condition(scope, depth) for _ in range(self.chance.pick((0, 1, 0)))]
         if self.chance.maybe(18):
@@ -156,6 +165,19 @@ class Expressions:
         if len(parts) > 1 and self.chance.maybe(60):
             parts.reverse()
         return " AND ".join(parts)
+
+    def _probe(self, scope: Scope) -> str:
+        """What who looks for a hidden value would ask: is it there? Does anything get here?"""
+        differing = [c for c in scope.columns if c.differs and c.family in _PUSHED]
+        if not differing:
+            return ""
+        self.marks.add("probe")
+        reference = self.chance.pick(differing)
+        value = self.bare(reference.family, reference)
+        sought = f"{reference.sql} {self.chance.pick(('=', '=', '<=', '>=', '<', '>'))} {value}"
+        if self.chance.maybe(50):
+            return sought
+        return f"{self.trap(scope)} AND {sought}"
 
     def _pushable(self, scope: Scope) -> str:
         reference = self._any_column(scope)
@@ -288,7 +310,7 @@ class Expressions:
             ("array", f"{texts} && ARRAY['a', 'b']"),
             ("array", f"'a' = ANY ({texts})"),
             ("array", f"{texts} @> ARRAY['1']"),
-            ("json", f'{json} @> \'{{"a": 1}}\''),
+            ("json", f"{json} @> '{{\"a\": 1}}'"),
             ("json", f"jsonb_exists_any_placeholder({json})"),
             ("json", f"{json} @? '$.a ? (@ > 0)'"),
             ("json", f"jsonb_typeof({json}) = 'object'"),
@@ -297,7 +319,10 @@ class Expressions:
             ("range", f"{span} @> {self.leaf('tstz', scope)}"),
             ("range", f"isempty({span})"),
             ("range", f"{span} && tstzrange('2026-01-01+00', NULL)"),
-            ("dates", f"({self.leaf('date', scope)}, interval '40 days') OVERLAPS ('2000-01-01'::date, '2020-01-01'::date)"),
+            (
+                "dates",
+                f"({self.leaf('date', scope)}, interval '40 days') OVERLAPS ('2000-01-01'::date, '2020-01-01'::date)",
+            ),
         )
         mark, sql = self.chance.pick(forms)
         self.marks.add(mark)
@@ -369,11 +394,15 @@ class Expressions:
             )
         if choice == 3 and depth > 0:
             self.marks.add("scalar sub-query")
-            return f"(SELECT min(s.c1) FROM ({self._subquery(['text'], scope, depth - 1)}) AS s(c1))"
+            return (
+                f"(SELECT min(s.c1) FROM ({self._subquery(['text'], scope, depth - 1)}) AS s(c1))"
+            )
         if choice == 4:
             json = self.make("jsonb", scope, depth)
             self.marks.add("json")
-            return self.chance.pick((f"({json} ->> 'a')", f"({json} #>> '{{c,0}}')", f"jsonb_typeof({json})"))
+            return self.chance.pick(
+                (f"({json} ->> 'a')", f"({json} #>> '{{c,0}}')", f"jsonb_typeof({json})")
+            )
         other, number = self.leaf("text", scope), self.chance.count(0, 4)
         self.marks.add("text functions")
         return self.chance.pick(

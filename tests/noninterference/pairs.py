@@ -77,9 +77,7 @@ def _ledger(grants: Sequence[Grant], share: float, random: Random) -> Ledger:
 class _Hider:
     """Changes what is hidden, and nothing else."""
 
-    def __init__(
-        self, rules: Rules, grants: Sequence[Grant], purpose: str, random: Random
-    ) -> None:
+    def __init__(self, rules: Rules, grants: Sequence[Grant], purpose: str, random: Random) -> None:
         self._rules = rules
         self._grants = grants
         self._purpose = purpose

@@ -177,9 +177,7 @@ class Queries:
             columns.append(Reference(f"c{number}", f"c{number}", family))
         return ", ".join(shown), tuple(columns)
 
-    def _plain(
-        self, scope: Scope, depth: int, families: Sequence[str] | None, tail: str
-    ) -> Query:
+    def _plain(self, scope: Scope, depth: int, families: Sequence[str] | None, tail: str) -> Query:
         shown, columns = self._outputs(
             families, lambda family: self.expressions.make(family, scope, depth)
         )
@@ -206,7 +204,9 @@ class Queries:
         self, scope: Scope, depth: int, families: Sequence[str] | None, tail: str
     ) -> Query:
         self.marks.add("window")
-        part = f"PARTITION BY {self.expressions.leaf('text', scope)} " if self.chance.maybe(50) else ""
+        part = (
+            f"PARTITION BY {self.expressions.leaf('text', scope)} " if self.chance.maybe(50) else ""
+        )
 
         def make(family: str) -> str:
             one = self.expressions.make(family, scope, depth - 1)
@@ -228,7 +228,12 @@ class Queries:
                     )
                 )
             return self.chance.pick(
-                (f"first_value({one}) {over}", f"lag({one}) OVER ({part}ORDER BY {total})", f"last_value({one}) {over}", one)
+                (
+                    f"first_value({one}) {over}",
+                    f"lag({one}) OVER ({part}ORDER BY {total})",
+                    f"last_value({one}) {over}",
+                    one,
+                )
             )
 
         shown, columns = self._outputs(families, make)
@@ -308,7 +313,11 @@ class Queries:
         elif family == "bool":
             forms = (f"bool_or({one}){condition}", f"bool_and({one}){condition}")
         elif family == "num":
-            forms = (f"sum({one}){condition}", f"avg({one}){condition}", f"stddev({one}){condition}")
+            forms = (
+                f"sum({one}){condition}",
+                f"avg({one}){condition}",
+                f"stddev({one}){condition}",
+            )
         elif family == "texts":
             text = self.expressions.leaf("text", scope)
             forms = (f"array_agg({text} ORDER BY {text}){condition}",)
@@ -320,7 +329,10 @@ class Queries:
         elif family in ("uuid", "range"):
             forms = (f"(array_agg({one} ORDER BY {one}){condition})[1]",)
         else:
-            forms = (f"min({one}){condition}", f"percentile_disc(0.3) WITHIN GROUP (ORDER BY {one}){condition}")
+            forms = (
+                f"min({one}){condition}",
+                f"percentile_disc(0.3) WITHIN GROUP (ORDER BY {one}){condition}",
+            )
         if "WITHIN GROUP" in forms[-1]:
             self.marks.add("ordered-set aggregate")
         return self.chance.pick(forms)
@@ -329,7 +341,9 @@ class Queries:
 
     def _from(self, depth: int, outer: Scope) -> tuple[str, Scope, list[_Item]]:
         items = [self._item(depth, outer)]
-        for _ in range(self.chance.pick((0, 0, 1, 1, 2)) if depth > 0 else self.chance.pick((0, 0, 1))):
+        for _ in range(
+            self.chance.pick((0, 0, 1, 1, 2)) if depth > 0 else self.chance.pick((0, 0, 1))
+        ):
             if self.chance.maybe(15):
                 items.append(self._beside(items, depth, outer))
             else:
@@ -448,9 +462,12 @@ class Queries:
             self.marks.add("natural")
             return _Item(f"{left.sql} NATURAL {kind} {right.sql}", columns, rows, has_star=False)
         condition = self._on(left, right, kind)
-        sql, has_star = f"{left.sql} {kind} {right.sql} ON {condition}", left.has_star and right.has_star
+        sql, has_star = (
+            f"{left.sql} {kind} {right.sql} ON {condition}",
+            left.has_star and right.has_star,
+        )
         joined = _Item(sql, columns, rows, has_star=has_star)
-        return self._parenthesised(joined) if self.chance.maybe(22) else joined
+        return self._parenthesised(joined) if self.chance.maybe(28) else joined
 
     def _parenthesised(self, item: _Item) -> _Item:
         """`(a JOIN b)`, perhaps with an alias that hides both, perhaps with names for columns."""

@@ -76,9 +76,7 @@ def make_statement(chance: Chance, relations: Sequence[Relation]) -> Statement:
 
 
 class _Maker:
-    def __init__(
-        self, chance: Chance, relations: Sequence[Relation], marks: set[str]
-    ) -> None:
+    def __init__(self, chance: Chance, relations: Sequence[Relation], marks: set[str]) -> None:
         self._chance = chance
         self._relations = relations
         self._queries = Queries(chance, relations, marks)

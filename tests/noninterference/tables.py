@@ -129,9 +129,7 @@ def _stay(random: Random) -> Value:
     return f"[{instant(start + 5)},{instant(start)})"
 
 
-_person = _nullable(
-    lambda random: str(random.choice((*PEOPLE, *PEOPLE, *PEOPLE, *STRANGERS[:1])))
-)
+_person = _nullable(lambda random: str(random.choice((*PEOPLE, *PEOPLE, *PEOPLE, *STRANGERS[:1]))))
 _text = _nullable(_one(*_NAMES))
 _spend = _nullable(_number(-90000, 90000, step=0.01))
 _source = _nullable(_one("site", "form", "bought", "chat"))

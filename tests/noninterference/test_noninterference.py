@@ -9,7 +9,15 @@ from tests.noninterference.asking import Planning
 from tests.noninterference.databases import Databases
 from tests.noninterference.doors import HttpCaller, open_line
 from tests.noninterference.rules import Rules
-from tests.noninterference.trial import PAIRS, SEED, Asked, AskedByDoors, AskedByPlans, Report, Trial
+from tests.noninterference.trial import (
+    PAIRS,
+    SEED,
+    Asked,
+    AskedByDoors,
+    AskedByPlans,
+    Report,
+    Trial,
+)
 from tests.world import World
 
 # Out of ten statements six are planned and run without the doors, which is faster.
@@ -25,9 +33,12 @@ _FEATURES = frozenset(
     correlated|group|grouping sets|having|filter|window|distinct|distinct on|union|intersect
     except|limit|ordered-set aggregate|star|whole row|row comparison|may fail|trap|pattern|json
     array|range|address|text search|dates|text functions|in list|between|any of an array
-    a mask's image|unqualified|search path|parameters|simple|extended|prepared|sql prepare|cursor
+    a mask's image|probe|unqualified|search path|parameters|simple|extended|prepared|sql prepare|cursor
     copy|copy relation|whole relation|several|again|catalog|not answered
-    """.replace("\n", "|").replace("  ", "").strip("| ").split("|")
+    """.replace("\n", "|")
+    .replace("  ", "")
+    .strip("| ")
+    .split("|")
 ) - {""}
 
 

@@ -23,7 +23,7 @@ from tests.noninterference.trial import Asked, AskedByPlans, Trial
 
 # A bounded run: with this seed each defect is found well before its end.
 _SEED = "power"
-_STATEMENTS_MAX = 1500
+_STATEMENTS_MAX = 4000
 _CONSENTED = ("campaign", "interest", "recall")
 _MASKED = ("personal", "measure", "service", "research")
 

@@ -95,7 +95,9 @@ class Finding:
     right: Answer
 
     def __str__(self) -> str:
-        texts = "\n".join(f"    {step.protocol}: {step.text} {step.values}" for step in self.statement.steps)
+        texts = "\n".join(
+            f"    {step.protocol}: {step.text} {step.values}" for step in self.statement.steps
+        )
         return (
             f"statement {self.number} ({self.way}, purpose {self.purpose}) tells the two sides"
             f" apart:\n{texts}\n  left:  {self.left}\n  right: {self.right}"
@@ -226,9 +228,7 @@ class Trial:
                 return True
         return False
 
-    def _shrunk(
-        self, statement: Statement, known: Sequence[Relation], asked: Asked
-    ) -> Statement:
+    def _shrunk(self, statement: Statement, known: Sequence[Relation], asked: Asked) -> Statement:
         if not self._shrink_attempts_max:
             return statement
 
