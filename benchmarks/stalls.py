@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -80,11 +81,15 @@ async def _short_list(target: Target) -> None:
 
 
 async def _many_logins(target: Target) -> None:
+    for client in await _logged_in(target):
+        client.terminate()
+
+
+async def _logged_in(target: Target) -> list[Connection]:
     clients: list[Connection] = []
     for _ in range(IDLE // 10):
         clients += await asyncio.gather(*(_connect(target) for _ in range(10)))
-    for client in clients:
-        client.terminate()
+    return clients
 
 
 async def _much(target: Target) -> None:
@@ -157,20 +162,47 @@ async def measure(name: str, target: Target) -> Waits:
     return Waits(name, seconds)
 
 
+async def idle_bytes(target: Target) -> tuple[int, int]:
+    """What the idle clients cost the proxy in memory while they are there, and once they left."""
+    process = psutil.Process(target.pid)
+    files, before = process.num_fds(), process.memory_info().rss
+    clients = await _logged_in(target)
+    during = process.memory_info().rss
+    for client in clients:
+        client.terminate()
+    while process.num_fds() > files:  # noqa: ASYNC110 - another process closes them
+        await asyncio.sleep(0.01)
+    return during - before, process.memory_info().rss - before
+
+
 def main() -> int:
     with stand(customers=20_000, durability="process") as standing:
-        measured = [asyncio.run(measure(name, standing.proxy)) for name in WORST]
+        during, after = asyncio.run(idle_bytes(standing.proxy))
+        measured = [
+            (
+                asyncio.run(measure(name, standing.proxy)),
+                asyncio.run(measure(name, standing.direct)),
+            )
+            for name in WORST
+            # The database itself has room for 200 clients.
+            if name != "500 logins"
+        ]
+        logins = asyncio.run(measure("500 logins", standing.proxy))
     table = Table(title=f"What a quiet client waits (nobody may cost it {LIMIT_S * 1000:.0f} ms)")
-    for heading in ("meanwhile", "statements", "median ms", "longest ms"):
+    for heading in ("meanwhile", "statements", "median ms", "longest ms", "longest ms, no proxy"):
         table.add_column(heading, justify="left" if heading == "meanwhile" else "right")
-    for each in measured:
+    for through, direct in (*measured, (logins, None)):
         table.add_row(
-            each.name,
-            str(len(each.seconds)),
-            f"{each.median_s * 1000:.2f}",
-            f"{each.longest_s * 1000:.1f}",
+            through.name,
+            str(len(through.seconds)),
+            f"{through.median_s * 1000:.2f}",
+            f"{through.longest_s * 1000:.1f}",
+            "" if direct is None else f"{direct.longest_s * 1000:.1f}",
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    cost = f"{during / MIB:.1f} MiB; once they have left, {after / MIB:.1f} MiB are kept"
+    console.print(f"{IDLE} idle clients cost {cost}")
     return 0
 
 
