@@ -12,6 +12,7 @@ import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,6 +28,7 @@ from proxy.consent.connect import connect_arguments
 from proxy.consent.epoch import EpochReader
 from proxy.consent.errors import ConsentError
 from proxy.consent.ledger import Ledger, unprepared
+from proxy.counts import DoorCounts, PlanCounts
 from proxy.enforce import Enforcer, StatementLimits
 from proxy.errors import ConfigurationError, UpstreamProtocolError
 from proxy.gateway.gateway import Gateway
@@ -153,6 +155,7 @@ class Server:
             limits=config.limits,
             policy_revision=lambda: self._credentials.policy.revision,
             check_setting=lambda name, value: check_set(name, value, self._setting_limits()),
+            counts=DoorCounts(self._metrics),
         )
         tls = config.listen.tls
         self._door = PostgresDoor(
@@ -173,6 +176,7 @@ class Server:
             readiness=self.readiness,
             statement_s=config.limits.statement_s,
         )
+        self._count()
         self._note_policy(policy)
         ready = await self._open_doors()
         if self._cancels is not None:
@@ -296,7 +300,17 @@ class Server:
             # recording of consent answers 503 until the ledger can be reached.
             _log.warning("the ledger can not be used", error=str(error))
 
+    def _count(self) -> None:
+        """Metrics that are read where they are asked for."""
+        counted = self._door.connections
+        self._metrics.connections.labels("postgres").set_function(lambda: counted.logged_in)
+        self._metrics.registry.register(
+            PlanCounts(lambda: (self._planner.hits, self._planner.misses))
+        )
+
     def _note_policy(self, policy: Policy) -> None:
+        self._metrics.build.clear()
+        self._metrics.build.labels(_version(), policy.revision[:12]).set(1)
         with contextlib.suppress(LogSealed):
             self._access_log.append(
                 "policy.loaded",
@@ -448,6 +462,13 @@ async def _with_connection(
         said = "it does not answer in time" if isinstance(error, TimeoutError) else error
         message = f"the database at {database.url} can not be read: {said}"
         raise ConfigurationError(message) from error
+
+
+def _version() -> str:
+    try:
+        return version("consent-proxy")
+    except PackageNotFoundError:  # run from its sources
+        return "unknown"
 
 
 def _certificate(tls: Tls) -> bytes:

@@ -239,7 +239,9 @@ def _bound(address: Address) -> socket.socket:
             alone.bind((address.host, address.port))
             port = alone.getsockname()[1]
         kept = socket.socket(family, socket.SOCK_STREAM)
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # REUSEADDR: what is left of the connections of a proxy before is nobody's, for a minute.
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            kept.setsockopt(socket.SOL_SOCKET, option, 1)
         kept.bind((address.host, port))
     except OSError as error:
         message = f"{address} can not be listened on: {error.strerror}"

@@ -22,8 +22,8 @@ FIELDS: Final = frozenset(
     access_id address attempt bytes cause certificate code connections count database door
     drain_s duration_ms epoch error event exception exit_code file folder host host_port http id
     key kind level limit line listen log logger milestone name pid policy port postgres problem
-    problems purpose reason revision role rows seconds section signal sqlstate state status step
-    timestamp tool tools upstream url_path version via wanted what when worker workers
+    problems purpose reason revision role rows seconds section server_version signal sqlstate state
+    status step timestamp tool tools upstream url_path version via wanted what when worker workers
     """.split()
 )
 
@@ -150,8 +150,6 @@ class Metrics:
         self.bytes = self._counter("result_bytes", "Bytes of results that left", "door")
         self.logins = self._counter("logins", "Logins by their result", "door", "result")
         self.consents = self._counter("consent_events", "Consent events recorded", "state")
-        self.plans = self._counter("plans", "Plans by where they were found", "found")
-        self.records = self._counter("access_records", "Access records written", "kind")
         self.reloads = self._counter("reloads", "Policy and secrets read again", "what", "result")
         self.statement_seconds = self._histogram(
             "statement_seconds", "From a statement's arrival to its end", _STATEMENT_BUCKETS, "door"

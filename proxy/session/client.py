@@ -266,6 +266,7 @@ class ClientSession(asyncio.Protocol):
             login=failed.login,
             application_name="",
             reason=failed.refused.reason,
+            counts=self._door.services.counts,
         )
         self._end(error_of(failed.refused, access_id=None, severity="FATAL"))
 
@@ -283,6 +284,7 @@ class ClientSession(asyncio.Protocol):
             login=logged_in.login,
             application_name=logged_in.application_name,
             reason=None,
+            counts=services.counts,
         )
         if ticket is None:
             self._end(error_of(log_unavailable(), access_id=None, severity="FATAL"))
@@ -296,6 +298,7 @@ class ClientSession(asyncio.Protocol):
             policy_revision=services.policy_revision,
             clock=clock,
             purpose_from=logged_in.purpose_from,
+            counts=services.counts,
         )
         isolation = logged_in.settings.get("default_transaction_isolation", "")
         state = SessionState(

@@ -18,7 +18,7 @@ from proxy.access_log.segments import LogSealed
 from proxy.errors import Reason, Refused
 from proxy.rewrite.plan import Plan
 from proxy.session.expectations import Poison, Run
-from proxy.session.services import AccessLog, Ticket, ToolLogin
+from proxy.session.services import AccessLog, Counts, Ticket, ToolLogin
 from proxy.wire import messages
 
 
@@ -55,8 +55,10 @@ class Recorder:
         policy_revision: Callable[[], str],
         clock: Callable[[], float],
         purpose_from: PurposeFrom = "default",
+        counts: Counts | None = None,
     ) -> None:
         self._log = log
+        self._counts = counts
         self._login = login
         self._client = client
         self._application_name = application_name
@@ -120,6 +122,15 @@ class Recorder:
             total_us=_microseconds(now - run.received_at),
             sqlstate=sqlstate,
         )
+        if self._counts is not None:
+            self._counts.statement(
+                self._login.name,
+                (self._asker and self._asker.purpose) or "",
+                state,
+                rows=run.rows,
+                bytes_sent=run.bytes,
+                seconds=now - run.received_at,
+            )
         try:
             self._log.append("access.outcome", fields)
         except LogSealed:
@@ -133,6 +144,8 @@ class Recorder:
         source: Plan | None = None,
     ) -> Poison:
         """Record a refusal; what takes the statement's place."""
+        if self._counts is not None:
+            self._counts.refusal(refused.reason.value)
         access_id = new_id()
         fields = refused_fields(
             self.asker(purpose), refused, access_id=access_id, plan=plan, source=source
@@ -151,8 +164,11 @@ def record_login(
     login: ToolLogin | None,
     application_name: str,
     reason: Reason | None,
+    counts: Counts | None = None,
 ) -> Ticket | None:
     """Record a login, or why there was none. None where the log takes nothing."""
+    if counts is not None:
+        counts.login(is_ok=reason is None)
     fields = login_fields(
         access_id=new_id(),
         via="postgres",

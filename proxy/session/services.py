@@ -57,6 +57,16 @@ class AccessLog(Protocol):
     def append(self, kind: str, fields: Mapping[str, object]) -> Ticket: ...
 
 
+class Counts(Protocol):
+    """For metrics."""
+
+    def statement(
+        self, tool: str, purpose: str, state: str, *, rows: int, bytes_sent: int, seconds: float
+    ) -> None: ...
+    def refusal(self, reason: str) -> None: ...
+    def login(self, *, is_ok: bool) -> None: ...
+
+
 class Epoch(Protocol):
     """The consent epoch, read on a connection of its own. Raises `Refused`."""
 
@@ -89,3 +99,4 @@ class Services:
     """The policy's own revision, for access records."""
     check_setting: Callable[[str, str], str]
     """The value to use where a client asks for a setting at start-up; raises `Refused`."""
+    counts: Counts | None = None

@@ -167,3 +167,19 @@ def test_application_log_tells_which_worker_speaks(place: Place) -> None:
     lines = [json.loads(line) for line in running.told.splitlines() if line.startswith("{")]
     assert {line["worker"] for line in lines if line["event"] == "ready"} == {0, 1}
     assert os.getpid() not in {line.get("pid") for line in lines}
+
+
+@pytest.mark.parametrize("workers", [(), TWO], ids=["one", "two"])
+def test_a_proxy_starts_again_at_once_on_the_same_ports(
+    place: Place, workers: tuple[str, ...]
+) -> None:
+    ready: dict[str, str] = {}
+    for _ in range(2):
+        with place.serving(*workers) as running:
+            # Its end closes them first: the system keeps what is left of them for a minute.
+            sessions = [running.connect() for _ in range(4)]
+            assert {running.get("/healthz")[0]} == {200}
+            ready = running.ready
+        assert all(each.info.backend_pid for each in sessions)
+        http = ready["http"].removeprefix("http://")
+        place.write_config(listen={"postgres": ready["postgres"], "http": http})
