@@ -45,7 +45,7 @@ from proxy.sql.read import (
     check_type,
     read,
 )
-from proxy.sql.resolve import RelationPlace, places, read_query
+from proxy.sql.resolve import RelationPlace, SchemaPlace, places, read_query
 from proxy.sql.settings import SettingLimits
 
 _CURSOR_OPT_HOLD: Final = 0x0020  # nodes/parsenodes.h
@@ -247,6 +247,7 @@ class Enforcer:
         reading = read(node, self._resolver(context), self._lists)
         relations, schemas = places(read_query(text))
         uses = _paired(reading, relations)
+        names = _guard_names(reading, schemas)
         purpose = context.purpose or ""  # without one, no relation has been resolved
         wanted = [self.guards.wanted(use, reading) for use in uses]
         prepared = [
@@ -257,7 +258,7 @@ class Enforcer:
             self._stand(each, use, reading, context)
             for each, use in zip(prepared, uses, strict=True)
         ]
-        final = splice(text, relations, [stand for stand, _ in stands], schemas)
+        final = splice(text, relations, [stand for stand, _ in stands], schemas, names)
         for use, (stand, tree) in zip(uses, stands, strict=True):
             expect_guard(use, tree, is_lateral=stand.is_lateral)
         check(final, {"SelectStmt": node})
@@ -375,6 +376,14 @@ def _paired(reading: Reading, relations: Sequence[RelationPlace]) -> list[Relati
         if (node.get("schemaname"), node["relname"]) != (place.schema, place.name):
             raise Refused(Reason.READERS_DISAGREE, "the two readers see different relations")
     return uses
+
+
+def _guard_names(reading: Reading, schemas: Sequence[SchemaPlace]) -> list[str]:
+    """What stands for each `schema.relation` of a column reference; both readers must agree."""
+    uses = sorted(reading.schema_uses, key=lambda use: use.location)
+    if [(use.schema, use.name) for use in uses] != [(each.schema, each.name) for each in schemas]:
+        raise Refused(Reason.READERS_DISAGREE, "the two readers see different columns")
+    return [use.alias for use in uses]
 
 
 def _tables(

@@ -28,9 +28,15 @@ def splice(
     relations: Sequence[RelationPlace],
     stands: Sequence[Stand],
     schemas: Sequence[SchemaPlace],
+    names: Sequence[str],
+    insertions: Sequence[tuple[int, str]] = (),
 ) -> str:
-    """The text with each relation replaced by its stand (same order) and each schema left out."""
-    edits: list[tuple[int, int, str]] = [(place.start, place.end, "") for place in schemas]
+    """The text with each relation replaced by its stand and each column's `schema.relation` by the
+    guard's name (both in the same order), and with the insertions at their places.
+    """
+    edits: list[tuple[int, int, str]] = [(at, at, insertion) for at, insertion in insertions]
+    for column, name in zip(schemas, names, strict=True):
+        edits.append((column.start, column.end, quoted(name)))
     for place, stand in zip(relations, stands, strict=True):
         lateral = "LATERAL " if stand.is_lateral else ""
         alias = "" if place.has_alias else f" AS {quoted(stand.alias)}"

@@ -28,6 +28,8 @@ _VALUES: Final = frozenset(
     LOCALTIMESTAMP CURRENT_USER CURRENT_ROLE CURRENT_CATALOG CURRENT_SCHEMA SESSION_USER USER
     """.split()
 )
+# Words that are not reserved and stand before an operand.
+_BEFORE_OPERANDS: Final = frozenset("BY BETWEEN ESCAPE VALUE_P PASSING OPERATOR AT".split())
 _COMPARISONS: Final = frozenset(
     ["Op", "OPERATOR", "ASCII_60", "ASCII_61", "ASCII_62", "LESS_EQUALS", "GREATER_EQUALS"]
 )
@@ -42,11 +44,19 @@ _CONSTRUCTORS: Final = frozenset(
 )
 _INTERVAL_FIELDS: Final = frozenset("YEAR_P MONTH_P DAY_P HOUR_P MINUTE_P SECOND_P TO".split())
 _NORMAL_FORMS: Final = frozenset("NFC NFD NFKC NFKD".split())
-_ON_BEHAVIOURS: Final = frozenset(
-    "NULL_P ERROR_P EMPTY_P TRUE_P FALSE_P UNKNOWN ABSENT".split()
-)
+_ON_BEHAVIOURS: Final = frozenset("NULL_P ERROR_P EMPTY_P TRUE_P FALSE_P UNKNOWN ABSENT".split())
 _WITH: Final = frozenset("WITH WITH_LA WITHOUT WITHOUT_LA".split())
 _WITH_WORDS: Final = frozenset("UNIQUE KEYS WRAPPER CONDITIONAL UNCONDITIONAL ARRAY TIME".split())
+_LEFT_OUT_PAIRS: Final = frozenset(
+    {
+        ("BY", "REF_P"),
+        ("BY", "VALUE_P"),
+        ("ON", "EMPTY_P"),
+        ("ON", "ERROR_P"),
+        ("PRESERVE", "WHITESPACE_P"),
+        ("STRIP_P", "WHITESPACE_P"),
+    }
+)
 # What ends a type or a name that is written over.
 _CLAUSES: Final = (
     _ON_BEHAVIOURS
@@ -199,51 +209,50 @@ class _Writer:
 
     def _clause(self, at: int) -> bool:
         """Write over a constructor's clause that begins at `at`; is there one?"""
-        name, following = self._name(at), self._name(at + 1)
-        is_first = self._name(at - 1) == "ASCII_40"
-        if name in ("PASSING", "DEFAULT", _COLON):
+        name = self._name(at)
+        is_pair = name == "VALUE_P" and self._ends_operand(at - 1)  # else a column of that name
+        if is_pair or name in ("PASSING", "DEFAULT", _COLON):
             self._put(at, ",")
-        elif name == "VALUE_P" and self._ends_operand(at - 1):
-            self._put(at, ",")
-        elif name == "BY" and following in ("REF_P", "VALUE_P"):
-            self._put(at, "", at + 1)
-        elif name in ("AS", "RETURNING"):
-            self._put(at, "", self._until_clause(at + 1))
-        elif name == "COLUMNS":
-            self._put(at, "", self._end_of_frame(at) - 1)
-        elif name in ("FORMAT", "FORMAT_LA") and following == "JSON":
-            self._put(at, "", at + 3 if self._name(at + 2) == "ENCODING" else at + 1)
-        elif name in _ON_BEHAVIOURS and (last := self._on_behaviour(at)):
-            self._put(at, "", last)
-        elif name == "ON" and following in ("EMPTY_P", "ERROR_P"):
-            self._put(at, "", at + 1)
-        elif name in _WITH and following in _WITH_WORDS:
-            self._put(at, "", [at, *self._run(at + 1, _WITH_WORDS)][-1])
-        elif name in ("KEEP", "OMIT") and following == "QUOTES":
-            self._put(at, "", at + 4 if self._name(at + 2) == "ON" else at + 1)
-        elif is_first and name in ("NAME_P", "CONTENT_P", "DOCUMENT_P"):
+            return True
+        if name in ("VERSION_P", "STANDALONE_P") and self._name(at - 1) == _COMMA:
             self._put(at, "")
-        elif name in ("PRESERVE", "STRIP_P") and following == "WHITESPACE_P":
-            self._put(at, "", at + 1)
-        elif name in ("VERSION_P", "STANDALONE_P") and self._name(at - 1) == _COMMA:
-            self._put(at, "")
-            if following in ("NO", "YES_P"):
+            if self._name(at + 1) in ("NO", "YES_P"):
                 self._put(at + 1, "1", at + 2 if self._name(at + 2) == "VALUE_P" else at + 1)
-        else:
-            return False
-        return True
+            return True
+        last = self._left_out(at)
+        if last is not None:
+            self._put(at, "", last)
+        return last is not None
+
+    def _left_out(self, at: int) -> int | None:
+        """The last token of a clause without expressions, which is left out."""
+        name, following = self._name(at), self._name(at + 1)
+        last = None
+        if name in ("AS", "RETURNING"):
+            last = self._until_clause(at + 1)
+        elif name == "COLUMNS":
+            last = self._end_of_frame(at) - 1
+        elif name in _ON_BEHAVIOURS:
+            last = self._on_behaviour(at)
+        elif name in _WITH and following in _WITH_WORDS:
+            last = [at, *self._run(at + 1, _WITH_WORDS)][-1]
+        elif name in ("FORMAT", "FORMAT_LA") and following == "JSON":
+            last = at + 3 if self._name(at + 2) == "ENCODING" else at + 1
+        elif name in ("KEEP", "OMIT") and following == "QUOTES":
+            last = at + 4 if self._name(at + 2) == "ON" else at + 1
+        elif (name, following) in _LEFT_OUT_PAIRS:
+            last = at + 1
+        elif name in ("NAME_P", "CONTENT_P", "DOCUMENT_P") and self._name(at - 1) == "ASCII_40":
+            last = at
+        return last
 
     def _end_of_frame(self, at: int) -> int:
         while at < len(self._tokens) and self._name(at) not in _CLOSING:
             at = (self._closing(at) if self._name(at) in _OPENING else at) + 1
         return at
 
-    def _on_behaviour(self, at: int) -> int:
-        """The last token of `NULL ON EMPTY`, `EMPTY ARRAY ON ERROR`, …; 0 where it is none."""
+    def _on_behaviour(self, at: int) -> int | None:
+        """The last token of `NULL ON EMPTY`, `EMPTY ARRAY ON ERROR`, …; None where it is none."""
         on = at + 2 if self._name(at + 1) in ("ARRAY", "OBJECT_P") else at + 1
         is_one = self._name(on) == "ON" and self._name(on + 1) in ("NULL_P", "EMPTY_P", "ERROR_P")
-        return on + 1 if is_one else 0
-
-
-# Words that are not reserved and stand before an operand.
-_BEFORE_OPERANDS: Final = frozenset("BY BETWEEN ESCAPE VALUE_P PASSING OPERATOR AT".split())
+        return on + 1 if is_one else None

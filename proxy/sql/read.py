@@ -500,12 +500,11 @@ class _Walker:
 
     def _rename_namesakes(self, here: list[_Item]) -> None:
         """Relations of one name from two schemas may stand side by side; guards may not."""
-        for item in here:
-            self._item_names.add(item.name)
-            for other in here:
-                if item.use and other.use and item.name == other.name:
-                    if item.relation != other.relation:
-                        self._renamed[id(item.use)] = item.use
+        self._item_names.update(item.name for item in here)
+        uses = [item.use for item in here if item.use is not None]
+        for use in uses:
+            if any(use.alias == o.alias and use.relation != o.relation for o in uses):
+                self._renamed[id(use)] = use
 
     def _schema_reference(self, node: Tree, scopes: tuple[list[_Item], ...]) -> None:
         """Find whose column `schema.relation.column` is: PostgreSQL takes the innermost FROM item

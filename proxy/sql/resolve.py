@@ -41,8 +41,10 @@ class RelationPlace:
 
 @dataclass(frozen=True, slots=True)
 class SchemaPlace:
-    """The schema of a `schema.relation.column`: `text[start:end]` is to go, its dot included."""
+    """The `schema.relation` of a `schema.relation.column`: `text[start:end]`."""
 
+    schema: str
+    name: str
     start: int
     end: int
 
@@ -89,10 +91,11 @@ def _read(text: str) -> exp.Expr:
 
 
 def places(tree: exp.Expr) -> tuple[list[RelationPlace], list[SchemaPlace]]:
-    """Every relation that is no CTE, in textual order, and every column's schema."""
+    """Every relation that is no CTE, and every column reference's schema, in textual order."""
     finder = _Finder()
     finder.visit(tree, frozenset())
     finder.relations.sort(key=lambda place: place.start)
+    finder.schemas.sort(key=lambda place: place.start)
     return finder.relations, finder.schemas
 
 
@@ -144,7 +147,8 @@ class _Finder:
 
 def _schema_place(column: exp.Column) -> SchemaPlace:
     schema, table = column.args["db"], column.args["table"]
-    return SchemaPlace(_offset(schema, "start"), _offset(table, "start"))
+    start, end = _offset(schema, "start"), _offset(table, "end") + 1
+    return SchemaPlace(fold(schema), fold(table), start, end)
 
 
 def _offset(identifier: exp.Identifier, which: str) -> int:

@@ -58,7 +58,7 @@ pg_input_error_info/2 row_security_active/1 json_populate_record/2 jsonb_populat
 set_config/3 current_setting/1 current_setting/2 pg_prepared_statement/0 pg_cursor/0
 pg_show_all_settings/0 pg_lock_status/0 pg_get_publication_tables/1
 binary_upgrade_set_missing_value/3
-pg_restore_relation_stats/4 pg_clear_relation_stats/2 textin/1 textsend/1 int4eq/2 hashtext/1
+pg_restore_relation_stats/4 pg_clear_relation_stats/2 textin/1 textsend/1 int4eq/2 hashname/1
 btint4cmp/2 eqsel/4 RI_FKey_check_ins/0 dblink/1 crosstab/1 xpath_table/5 nosuch/0 lower/2 abs/0
 """.split()
 

@@ -127,12 +127,23 @@ async def test_a_forward_reference_without_recursive_is_the_relation(guarded: Gu
     assert [use.name for use in plan.tables] == ["crm.customers"]
 
 
-async def test_a_captured_qualified_name_is_refused_rather_than_answered_differently(
+async def test_a_qualified_name_means_its_relation_even_where_the_short_name_is_anothers(
+    guarded: Guarded,
+) -> None:
+    sql = (
+        "SELECT id, (SELECT crm.customers.email FROM vehicles AS customers LIMIT 1)"
+        " FROM crm.customers"
+    )
+    assert await guarded.rows(sql) == [(1, "ana@example.com")]
+
+
+async def test_a_short_name_that_is_ambiguous_behind_the_guard_is_refused(
     guarded: Guarded,
 ) -> None:
     with pytest.raises(Refused, match="ambiguous"):
         guarded.plan(
-            "SELECT (SELECT crm.customers.email FROM vehicles AS customers) FROM crm.customers"
+            "SELECT (SELECT crm.customers.email FROM vehicles AS customers"
+            " WHERE customers.id = 1) FROM crm.customers"
         )
 
 
