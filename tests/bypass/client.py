@@ -30,7 +30,9 @@ class Closed(Exception):  # noqa: N818 - an event
 
 @dataclass(slots=True)
 class Client:
-    """One connection. `received` is everything that came since it was last emptied."""
+    """One connection. `received` is everything that came since it was last emptied, but for the
+    login's own messages.
+    """
 
     socket: socket.socket
     received: bytearray = field(default_factory=bytearray)
@@ -111,8 +113,9 @@ class Client:
             if not data:
                 raise Closed
             self._pending += data
-            self.received += data
         message = Message(chr(self._pending[0]), bytes(self._pending[5 : self._length]))
+        if message.kind not in "RK":  # random bytes of the login: any letters can be among them
+            self.received += self._pending[: self._length]
         del self._pending[: self._length]
         self.messages.append(message)
         return message

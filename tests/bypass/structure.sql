@@ -10,7 +10,7 @@ CREATE TYPE crm.place AS (street text, house int);
 
 CREATE TABLE crm.people (
     id bigint PRIMARY KEY, country text NOT NULL, name text, email varchar(254), alias varchar(60),
-    phone text, code char(12), age int, big bigint, balance numeric(12,2), score float8, born date,
+    phone text, code char(24), age int, big bigint, balance numeric(12,2), score float8, born date,
     seen timestamptz, member boolean, token uuid, doc jsonb, blob bytea, ip inet, tags text[],
     mood crm.mood, status varchar(20), small smallint, spell crm.spelling, place crm.place,
     words tsvector, event float8, churn real, diary text,

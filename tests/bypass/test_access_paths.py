@@ -97,7 +97,7 @@ ATTEMPTS = [
     Attempt("NATURAL JOIN", "SELECT * FROM crm.people NATURAL JOIN crm.orders", Answered(10)),
     Attempt(
         "NATURAL JOIN with a hidden column's name",
-        "SELECT 1 FROM crm.people NATURAL JOIN (SELECT 'Szqx-unlisted7' AS unlisted) x",
+        "SELECT 1 FROM crm.people NATURAL JOIN (SELECT 'Szqxjkvpw-unlisted7' AS unlisted) x",
         Answered(10),
     ),
     Attempt(
@@ -145,7 +145,9 @@ ATTEMPTS = [
     # --- hidden columns ---
     Attempt("a column that is not listed", "SELECT unlisted FROM crm.people", NO_COLUMN),
     Attempt(
-        "as a condition", "SELECT id FROM crm.people WHERE unlisted = 'Szqx-unlisted7'", NO_COLUMN
+        "as a condition",
+        "SELECT id FROM crm.people WHERE unlisted = 'Szqxjkvpw-unlisted7'",
+        NO_COLUMN,
     ),
     Attempt("with a qualifier", "SELECT p.unlisted FROM crm.people p", NO_COLUMN),
     Attempt("with table and schema", "SELECT crm.people.unlisted FROM crm.people", NO_COLUMN),
@@ -315,12 +317,12 @@ ATTEMPTS = [
     ),
     Attempt(
         "INTERSECT as a probe",
-        "SELECT email FROM crm.people INTERSECT SELECT 'Szqx-email7@leak.example'",
+        "SELECT email FROM crm.people INTERSECT SELECT 'Szqxjkvpw-email7@leak.example'",
         Answered(0),
     ),
     Attempt(
         "EXCEPT as a probe",
-        "SELECT count(*) FROM (SELECT 'Szqx-email7@leak.example' EXCEPT SELECT email FROM crm.people) x",
+        "SELECT count(*) FROM (SELECT 'Szqxjkvpw-email7@leak.example' EXCEPT SELECT email FROM crm.people) x",
         Answered(1),
     ),
     Attempt(

@@ -23,22 +23,22 @@ from tests.bypass.attempts import (
 from tests.bypass.client import rows_of
 from tests.bypass.worlds import Pair
 
-EMAIL = "'Szqx-email7@leak.example'"
+EMAIL = "'Szqxjkvpw-email7@leak.example'"
 _P = "SELECT id FROM crm.people WHERE"
 
 # Conditions on hidden cells; each is tried on its own, negated, in a join, in a CASE and so on.
 _GUESSES = {
-    "equal text": "alias = 'Szqx-alias7'",
+    "equal text": "alias = 'Szqxjkvpw-alias7'",
     "equal varchar with a mask": f"email = {EMAIL}",
-    "equal char(n)": "code = 'Szqx-code7'",
-    "equal char(n), padded": "code = 'Szqx-code7  '",
-    "IN": "alias IN ('x', 'Szqx-alias7')",
-    "IN with NULL": "alias IN ('Szqx-alias7', NULL)",
-    "NOT IN": "alias NOT IN ('Szqx-alias8', 'x')",
-    "LIKE": "alias LIKE 'Szqx%'",
-    "prefix operator": "alias ^@ 'Szqx'",
+    "equal char(n)": "code = 'Szqxjkvpw-code7'",
+    "equal char(n), padded": "code = 'Szqxjkvpw-code7  '",
+    "IN": "alias IN ('x', 'Szqxjkvpw-alias7')",
+    "IN with NULL": "alias IN ('Szqxjkvpw-alias7', NULL)",
+    "NOT IN": "alias NOT IN ('Szqxjkvpw-alias8', 'x')",
+    "LIKE": "alias LIKE 'Szqxjkvpw%'",
+    "prefix operator": "alias ^@ 'Szqxjkvpw'",
     "regular expression": "alias ~ '^S(z|q)+'",
-    "SIMILAR TO": "alias SIMILAR TO 'Szqx%'",
+    "SIMILAR TO": "alias SIMILAR TO 'Szqxjkvpw%'",
     "BETWEEN": "alias BETWEEN 'Szqw' AND 'Szqy'",
     "BETWEEN SYMMETRIC": "alias BETWEEN SYMMETRIC 'Szqy' AND 'Szqw'",
     "range of numbers": "age BETWEEN 7770000 AND 7779999",
@@ -53,40 +53,40 @@ _GUESSES = {
     "boolean is unknown": "member IS UNKNOWN",
     "smallint": "small = 7777",
     "uuid": "token = '77777777-7777-4777-8777-777777777777'",
-    "json": "doc ->> 'secret' = 'Szqx-doc7'",
+    "json": "doc ->> 'secret' = 'Szqxjkvpw-doc7'",
     "json contains": "doc @> '{\"n\": 7777777000}'",
-    "json path": "doc @? '$.secret ? (@ starts with \"Szqx\")'",
-    "bytea": "blob = 'Szqx-blob7'::bytea",
+    "json path": "doc @? '$.secret ? (@ starts with \"Szqxjkvpw\")'",
+    "bytea": "blob = 'Szqxjkvpw-blob7'::bytea",
     "inet within": "ip <<= '203.0.113.76/30'",
-    "array contains": "tags @> ARRAY['Szqx-tag7']",
-    "array any": "'Szqx-tag7' = ANY (tags)",
+    "array contains": "tags @> ARRAY['Szqxjkvpw-tag7']",
+    "array any": "'Szqxjkvpw-tag7' = ANY (tags)",
     "enum": "mood = 'furious'",
     "enum order": "mood > 'tense'",
-    "constant mask": "status = 'Szqx-status7'",
-    "text search": "words @@ 'szqx-word7'::tsquery",
+    "constant mask": "status = 'Szqxjkvpw-status7'",
+    "text search": "words @@ 'szqxjkvpw-word7'::tsquery",
     "length": "length(alias) > 5",
     "NULL": "alias IS NULL",
-    "distinct from": "alias IS DISTINCT FROM 'Szqx-alias7'",
-    "not distinct from": "alias IS NOT DISTINCT FROM 'Szqx-alias7'",
-    "rows compared": "(id, alias) = (7, 'Szqx-alias7')",
-    "rows in order": "(alias, id) >= ('Szqx', 0)",
-    "NULLIF": "NULLIF(alias, 'Szqx-alias7') IS NULL",
-    "CASE": "CASE alias WHEN 'Szqx-alias7' THEN true END",
-    "GREATEST": "GREATEST(alias, 'Szqx-alias6') <> 'Szqx-alias6'",
-    "OR with an open column": "id = 1 OR alias = 'Szqx-alias7'",
-    "qualified operator": "alias OPERATOR(pg_catalog.=) 'Szqx-alias7'",
-    "collation": "alias COLLATE \"C\" = 'Szqx-alias7'",
-    "cast": "alias::text = 'Szqx-alias7'",
-    "flipped": "'Szqx-alias7' = alias",
+    "distinct from": "alias IS DISTINCT FROM 'Szqxjkvpw-alias7'",
+    "not distinct from": "alias IS NOT DISTINCT FROM 'Szqxjkvpw-alias7'",
+    "rows compared": "(id, alias) = (7, 'Szqxjkvpw-alias7')",
+    "rows in order": "(alias, id) >= ('Szqxjkvpw', 0)",
+    "NULLIF": "NULLIF(alias, 'Szqxjkvpw-alias7') IS NULL",
+    "CASE": "CASE alias WHEN 'Szqxjkvpw-alias7' THEN true END",
+    "GREATEST": "GREATEST(alias, 'Szqxjkvpw-alias6') <> 'Szqxjkvpw-alias6'",
+    "OR with an open column": "id = 1 OR alias = 'Szqxjkvpw-alias7'",
+    "qualified operator": "alias OPERATOR(pg_catalog.=) 'Szqxjkvpw-alias7'",
+    "collation": "alias COLLATE \"C\" = 'Szqxjkvpw-alias7'",
+    "cast": "alias::text = 'Szqxjkvpw-alias7'",
+    "flipped": "'Szqxjkvpw-alias7' = alias",
     "sensitive": "event > 7000",
-    "never read": "diary = 'Szqx-diary7'",
+    "never read": "diary = 'Szqxjkvpw-diary7'",
     "phone": "phone = '7774327'",
-    "name": "name = 'Szqx-name7'",
+    "name": "name = 'Szqxjkvpw-name7'",
     "sub-query": f"email = (SELECT {EMAIL})",
     "hash of it": f"md5(email) = md5({EMAIL})",
-    "error if right": "1 / (CASE WHEN alias = 'Szqx-alias7' THEN 0 ELSE 1 END) = 1",
-    "error on the row, after a guess": "alias = 'Szqx-alias7' AND 1 / (id - 7) = 1",
-    "error on the row, before a guess": "1 / (id - 7) >= 0 AND alias = 'Szqx-alias7'",
+    "error if right": "1 / (CASE WHEN alias = 'Szqxjkvpw-alias7' THEN 0 ELSE 1 END) = 1",
+    "error on the row, after a guess": "alias = 'Szqxjkvpw-alias7' AND 1 / (id - 7) = 1",
+    "error on the row, before a guess": "1 / (id - 7) >= 0 AND alias = 'Szqxjkvpw-alias7'",
     "error on the row, after a guess at the image": f"email = {EMAIL} AND 1 / (id - 7) = 1",
     "cast that fails": "alias::int = 5",
     "cast that fails, on hidden rows": "id > 6 AND alias::int = 5",
@@ -124,41 +124,41 @@ ATTEMPTS = [
         Attempt(f"pushed into a {kind}", f"SELECT p.id, o.id FROM crm.people p {kind} crm.orders o ON o.person_id = p.id WHERE {where}", Anything(), tool=tool)
         for kind in ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
         for tool in ("profiler", "mailer")
-        for where in ("p.alias = 'Szqx-alias7'", "o.item = 'Szqx-item7'", "p.alias = 'alias2'", "o.item = 'item2'", f"p.email = {EMAIL} AND 1 / (o.id - 7) = 1")
+        for where in ("p.alias = 'Szqxjkvpw-alias7'", "o.item = 'Szqxjkvpw-item7'", "p.alias = 'alias2'", "o.item = 'item2'", f"p.email = {EMAIL} AND 1 / (o.id - 7) = 1")
     ),
     *(
         Attempt(f"pushed from the ON of a {kind}", f"SELECT p.id, o.id FROM crm.people p {kind} crm.orders o ON o.person_id = p.id AND {on}", Anything(), tool=tool)
         for kind in ("JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN")
         for tool in ("profiler", "mailer")
-        for on in ("p.alias = 'Szqx-alias7'", "o.item = 'Szqx-item7'", "p.alias = 'alias2'", "o.item = 'item2'")
+        for on in ("p.alias = 'Szqxjkvpw-alias7'", "o.item = 'Szqxjkvpw-item7'", "p.alias = 'alias2'", "o.item = 'item2'")
         if not (kind == "FULL JOIN" and "alias" in on)
     ),
-    Attempt("pushed from below a nullable side", "SELECT s.id, p.id FROM ref.shops s LEFT JOIN (crm.people p JOIN crm.orders o ON o.person_id = p.id AND p.alias = 'Szqx-alias7') ON p.id = s.id", Anything()),
-    Attempt("pushed through nested joins", "SELECT p.id FROM (crm.people p JOIN crm.orders o ON o.person_id = p.id) JOIN ref.shops s ON p.alias = 'Szqx-alias7' AND o.item = 'Szqx-item7'", Answered(0)),
-    Attempt("an alias that another relation has as a column", "SELECT alias.id FROM crm.people AS alias JOIN (SELECT 'x' AS alias) x ON true WHERE alias.alias = 'Szqx-alias7'", Answered(0)),
-    Attempt("an alias in use twice, in two scopes", "SELECT p.id FROM crm.people p WHERE EXISTS (SELECT 1 FROM crm.orders p WHERE p.item = 'Szqx-item7') AND p.alias = 'alias1'", Anything()),
-    Attempt("an alias in use twice, one inside a named join", "SELECT people.id FROM (crm.people JOIN ref.shops ON true) AS j, crm.people WHERE people.alias = 'Szqx-alias7'", Anything()),
-    Attempt("a parameter of a type it gets elsewhere", "SELECT id FROM crm.people WHERE alias = $1 AND $1 = 'x'", Anything(), parameters=("Szqx-alias7",)),
-    Attempt("a parameter", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqx-alias7",)),
-    Attempt("a parameter declared text", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqx-alias7",), types=(25,), ways=("extended", "binary")),
-    Attempt("a parameter declared varchar", "SELECT id FROM crm.people WHERE email = $1", Answered(0), parameters=("Szqx-email7@leak.example",), types=(1043,), ways=("extended", "binary")),
-    Attempt("a parameter declared name", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqx-alias7",), types=(19,), ways=("extended", "binary")),
+    Attempt("pushed from below a nullable side", "SELECT s.id, p.id FROM ref.shops s LEFT JOIN (crm.people p JOIN crm.orders o ON o.person_id = p.id AND p.alias = 'Szqxjkvpw-alias7') ON p.id = s.id", Anything()),
+    Attempt("pushed through nested joins", "SELECT p.id FROM (crm.people p JOIN crm.orders o ON o.person_id = p.id) JOIN ref.shops s ON p.alias = 'Szqxjkvpw-alias7' AND o.item = 'Szqxjkvpw-item7'", Answered(0)),
+    Attempt("an alias that another relation has as a column", "SELECT alias.id FROM crm.people AS alias JOIN (SELECT 'x' AS alias) x ON true WHERE alias.alias = 'Szqxjkvpw-alias7'", Answered(0)),
+    Attempt("an alias in use twice, in two scopes", "SELECT p.id FROM crm.people p WHERE EXISTS (SELECT 1 FROM crm.orders p WHERE p.item = 'Szqxjkvpw-item7') AND p.alias = 'alias1'", Anything()),
+    Attempt("an alias in use twice, one inside a named join", "SELECT people.id FROM (crm.people JOIN ref.shops ON true) AS j, crm.people WHERE people.alias = 'Szqxjkvpw-alias7'", Anything()),
+    Attempt("a parameter of a type it gets elsewhere", "SELECT id FROM crm.people WHERE alias = $1 AND $1 = 'x'", Anything(), parameters=("Szqxjkvpw-alias7",)),
+    Attempt("a parameter", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqxjkvpw-alias7",)),
+    Attempt("a parameter declared text", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqxjkvpw-alias7",), types=(25,), ways=("extended", "binary")),
+    Attempt("a parameter declared varchar", "SELECT id FROM crm.people WHERE email = $1", Answered(0), parameters=("Szqxjkvpw-email7@leak.example",), types=(1043,), ways=("extended", "binary")),
+    Attempt("a parameter declared name", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqxjkvpw-alias7",), types=(19,), ways=("extended", "binary")),
     Attempt("a parameter declared regclass", "SELECT id FROM crm.people WHERE alias = $1", Fails("42"), parameters=("pg_class",), types=(2205,), ways=("extended", "binary")),
     Attempt("a parameter declared numeric", "SELECT id FROM crm.people WHERE age = $1", Answered(0), parameters=("7770007",), types=(1700,), ways=("extended", "binary")),
     Attempt("a parameter declared float", "SELECT id FROM crm.people WHERE age = $1", Answered(0), parameters=("7770007",), types=(701,), ways=("extended", "binary")),
-    Attempt("a parameter and an error", "SELECT id FROM crm.people WHERE alias = $1 AND 1 / (id - 7) = 1", Answered(0), parameters=("Szqx-alias7",)),
+    Attempt("a parameter and an error", "SELECT id FROM crm.people WHERE alias = $1 AND 1 / (id - 7) = 1", Answered(0), parameters=("Szqxjkvpw-alias7",)),
     Attempt("a parameter that agrees", "SELECT id FROM crm.people WHERE alias = $1", Answered(1), parameters=("alias3",)),
     # --- rows that are not there ---
     *(
         Attempt(f"a removed row: {name}", f"SELECT count(*), sum(amount) FROM crm.visits WHERE {guess}", verdict)
         for name, guess, verdict in (
-            ("an open column", "note = 'Szqx-note1'", Answered(1)),
+            ("an open column", "note = 'Szqxjkvpw-note1'", Answered(1)),
             ("an open column's cast", "note <> 'seen' AND replace(note, 'note', '')::int > 0", Answered(1)),
             ("an error on an open column", "1 / amount >= 0", Answered(1)),
             ("an error on the key", "1 / (id - 101) <> 5", Answered(1)),
             ("an error on the rule's own column", "1 / length(replace(source, 'bought', '')) >= 0", Answered(1)),
             ("an error on the time", "1 / (extract(day FROM now() - seen_at)::int - 99) <> 5", Answered(1)),
-            ("a guess and an error", "note = 'Szqx-note1' AND 1 / amount = 1", Answered(1)),
+            ("a guess and an error", "note = 'Szqxjkvpw-note1' AND 1 / amount = 1", Answered(1)),
             ("the key and an error", "id = 101 AND 1 / amount = 1", Answered(1)),
             ("a range of keys and an error", "id > 100 AND id < 400 AND 1 / amount = 1", Answered(1)),
             ("a source that is not allowed", "source = 'bought'", Answered(1)),
@@ -166,13 +166,13 @@ ATTEMPTS = [
             ("too old", "seen_at < now() - interval '90 days'", Answered(1)),
             ("too young", "seen_at > now() - interval '24 hours'", Answered(1)),
             ("names that fail", "has_schema_privilege(note, 'usage')", Fails("3F000")),
-            ("a pattern that fails while the statement is planned", "note LIKE 'Szqx%\\'", Answered(1)),
+            ("a pattern that fails while the statement is planned", "note LIKE 'Szqxjkvpw%\\'", Answered(1)),
             ("a pattern that fails, on the rule's own column", "source LIKE 'bou%\\'", Answered(1)),
-            ("a pattern that fails, not", "note NOT LIKE 'Szqx%\\'", Answered(1)),
-            ("a pattern that fails, in any case", "note ILIKE 'SZQX%\\'", Answered(1)),
-            ("a pattern that fails, as an operator", "note OPERATOR(pg_catalog.~~) 'Szqx%\\'", Answered(1)),
-            ("a pattern that fails, in OR", "note LIKE 'Szqx%\\' OR id = 1", Answered(1)),
-            ("a pattern that fails, in ANY", "note LIKE ANY (ARRAY['Szqx%\\', 'x'])", Answered(1)),
+            ("a pattern that fails, not", "note NOT LIKE 'Szqxjkvpw%\\'", Answered(1)),
+            ("a pattern that fails, in any case", "note ILIKE 'SZQXJKVPW%\\'", Answered(1)),
+            ("a pattern that fails, as an operator", "note OPERATOR(pg_catalog.~~) 'Szqxjkvpw%\\'", Answered(1)),
+            ("a pattern that fails, in OR", "note LIKE 'Szqxjkvpw%\\' OR id = 1", Answered(1)),
+            ("a pattern that fails, in ANY", "note LIKE ANY (ARRAY['Szqxjkvpw%\\', 'x'])", Answered(1)),
             ("a virtual column that fails", "share = 50", Answered(1)),
             ("a virtual column that fails, in a range", "share BETWEEN 1 AND 60 AND id > 0", Answered(1)),
         )
@@ -194,13 +194,13 @@ ATTEMPTS = [
     Attempt("who is not there, counted", "SELECT count(*), max(id), min(id), count(DISTINCT country) FROM crm.people", Answered(1), tool="mailer"),
     Attempt("rows that a view leaves out", "SELECT count(*) FROM crm.adults WHERE 1 / years > 5", Answered(1)),
     Attempt("rows that a view leaves out, cast", "SELECT count(*) FROM crm.adults WHERE replace(nick, 'nick', '')::int > 0", Answered(1)),
-    Attempt("rows that a view leaves out, by a pattern", "SELECT count(*) FROM crm.adults WHERE nick LIKE 'Szqx%\\'", Answered(1)),
-    Attempt("rows that a barrier leaves out, by a pattern", "SELECT count(*) FROM crm.adults_barred WHERE nick LIKE 'Szqx%\\'", Answered(1)),
-    Attempt("masked values, by a pattern", "SELECT count(*) FROM crm.people WHERE alias LIKE 'Szqx%\\' OR diary LIKE 'Szqx%\\'", Answered(1)),
-    Attempt("grouped rows, by a pattern", "SELECT note FROM crm.visits GROUP BY note HAVING note LIKE 'Szqx%\\'", Answered(0)),
-    Attempt("joined rows, by a pattern", "SELECT 1 FROM crm.visits v JOIN crm.people p ON p.id = v.person_id AND v.note LIKE 'Szqx%\\'", Answered(0)),
-    Attempt("rows of a CTE, by a pattern", "WITH x AS MATERIALIZED (SELECT * FROM crm.visits) SELECT count(*) FROM x WHERE note LIKE 'Szqx%\\'", Answered(1)),
-    Attempt("rows that a view leaves out, guessed", "SELECT count(*) FROM crm.adults WHERE nick = 'Szqx-nick1' AND 1 / years = 1", Answered(1)),
+    Attempt("rows that a view leaves out, by a pattern", "SELECT count(*) FROM crm.adults WHERE nick LIKE 'Szqxjkvpw%\\'", Answered(1)),
+    Attempt("rows that a barrier leaves out, by a pattern", "SELECT count(*) FROM crm.adults_barred WHERE nick LIKE 'Szqxjkvpw%\\'", Answered(1)),
+    Attempt("masked values, by a pattern", "SELECT count(*) FROM crm.people WHERE alias LIKE 'Szqxjkvpw%\\' OR diary LIKE 'Szqxjkvpw%\\'", Answered(1)),
+    Attempt("grouped rows, by a pattern", "SELECT note FROM crm.visits GROUP BY note HAVING note LIKE 'Szqxjkvpw%\\'", Answered(0)),
+    Attempt("joined rows, by a pattern", "SELECT 1 FROM crm.visits v JOIN crm.people p ON p.id = v.person_id AND v.note LIKE 'Szqxjkvpw%\\'", Answered(0)),
+    Attempt("rows of a CTE, by a pattern", "WITH x AS MATERIALIZED (SELECT * FROM crm.visits) SELECT count(*) FROM x WHERE note LIKE 'Szqxjkvpw%\\'", Answered(1)),
+    Attempt("rows that a view leaves out, guessed", "SELECT count(*) FROM crm.adults WHERE nick = 'Szqxjkvpw-nick1' AND 1 / years = 1", Answered(1)),
     Attempt("rows that a view leaves out, by key", "SELECT count(*) FROM crm.adults WHERE id = 51 AND 1 / years = 1", Answered(1)),
     Attempt("rows that a view leaves out, in a join", "SELECT a.id FROM crm.adults a JOIN ref.shops s ON 1 / a.years > 5", Answered(0)),
     Attempt("rows that a barrier leaves out", "SELECT count(*) FROM crm.adults_barred WHERE 1 / years > 5", Answered(1)),
@@ -237,7 +237,7 @@ ATTEMPTS = [
     Attempt("statistics of it", "SELECT stddev(age), corr(age, score), percentile_cont(0.9) WITHIN GROUP (ORDER BY score), mode() WITHIN GROUP (ORDER BY alias) FROM crm.people", Answered(1)),
     Attempt("bits of it", "SELECT bit_or(small), bool_or(member), bit_xor(age) FROM crm.people", Answered(1)),
     Attempt("joined by it", "SELECT s.id FROM ref.shops s JOIN crm.people p ON p.email = s.email OR length(p.alias) = s.id + 10", Anything()),
-    Attempt("joined with guesses", "SELECT v.g FROM (VALUES ('Szqx-alias7'), ('Svkw-alias7')) v(g) JOIN crm.people p ON p.alias = v.g", Answered(0)),
+    Attempt("joined with guesses", "SELECT v.g FROM (VALUES ('Szqxjkvpw-alias7'), ('Svkwzjxqy-alias7')) v(g) JOIN crm.people p ON p.alias = v.g", Answered(0)),
     Attempt("joined with itself", "SELECT p.id, q.id FROM crm.people p JOIN crm.people q ON p.alias = q.alias AND p.id > 6", Answered(0)),
     Attempt("width_bucket", "SELECT width_bucket(age, 0, 10000000, 10) FROM crm.people", Answered(10)),
     Attempt("GROUPING SETS", "SELECT alias, country, count(*) FROM crm.people GROUP BY ROLLUP (country, alias)", ANSWERED),
@@ -246,7 +246,7 @@ ATTEMPTS = [
     Attempt("a sensitive score, with and without its own grant", "SELECT id, event FROM crm.people", Answered(10)),
     Attempt("whoever has several subjects", "SELECT id, about FROM crm.pairs", Answered(4)),
     Attempt("through a key that leads nowhere", "SELECT id, sku, price FROM crm.items WHERE id > 70", Answered(2)),
-    Attempt("in two steps", "SELECT id FROM crm.items WHERE sku = 'Szqx-sku7' AND 1 / (id - 7) = 1", Answered(0)),
+    Attempt("in two steps", "SELECT id FROM crm.items WHERE sku = 'Szqxjkvpw-sku7' AND 1 / (id - 7) = 1", Answered(0)),
     Attempt("nobody's rows", "SELECT id FROM crm.loose WHERE text LIKE 'S%'", Answered(0)),
     Attempt("a pseudonym's own value", "SELECT id FROM crm.people WHERE token::text LIKE '77777777%'", Answered(0)),
     Attempt("the size of it", "SELECT octet_length(alias), bit_length(email), cardinality(tags), length(blob) FROM crm.people", Answered(10)),
@@ -269,15 +269,26 @@ _SHAPES = {
     "a constant beside it": "SELECT {}, count(*) FROM crm.people WHERE email > 'a'",
     "in a join": "SELECT p.id FROM crm.people p JOIN crm.orders o ON o.person_id = p.id WHERE o.item = {}",
 }
-_VALUES = ["a", "b", "c", "alias2", "Szqx-alias7", "", "*", "S***@leak.example", "***", "****327"]
+_VALUES = [
+    "a",
+    "b",
+    "c",
+    "alias2",
+    "Szqxjkvpw-alias7",
+    "",
+    "*",
+    "S***@leak.example",
+    "***",
+    "****327",
+]
 _VALUES += [
     "open2@fine.example",
-    "Szqx-email7@leak.example",
+    "Szqxjkvpw-email7@leak.example",
     "O''Brien",
     "x'' OR ''1''=''1",
     "note1",
 ]
-_VALUES += ["Szqx-note1", "item2", "Szqx-item7", "\\", "{}", "$1", "d"]
+_VALUES += ["Szqxjkvpw-note1", "item2", "Szqxjkvpw-item7", "\\", "{}", "$1", "d"]
 
 
 @pytest.mark.parametrize("tool", ["profiler", "mailer"])
@@ -311,6 +322,6 @@ def test_the_suite_does_not_pass_because_nothing_is_shown(pair: Pair) -> None:
     for side in pair.sides:
         (row,) = rows_of(side.client("profiler").simple(sql))
         assert row == [
-            b"open1@fine.example", b"alias1", b"600000001", b"C1          ", b"21", b'{"n": 1}',
+            b"open1@fine.example", b"alias1", b"600000001", b"C1" + b" " * 22, b"21", b'{"n": 1}',
             b"\\x01", b"198.51.100.1", b"{t1}", b"calm", b"'word1':1",
         ]  # fmt: skip

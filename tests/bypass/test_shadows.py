@@ -29,7 +29,7 @@ from tests.bypass.worlds import Side
 from tests.conftest import MakeDatabase
 from tests.world import World
 
-MARK = "zqx"
+MARK = "zqxjkvpw"
 
 POLICY = """
 policy: shadows
@@ -73,10 +73,10 @@ SELECT n, 'open' || n || '@fine.example', 'alias' || n, '60000000' || n, '1980-0
        '198.51.100.7', 'Open', 'form', now() - interval '2 days', '1980-05-05'
   FROM generate_series(1, 3) n;
 INSERT INTO crm.people
-VALUES (7, 'Szqx7@leak.example', 'Szqx-alias7', '7774327', '1977-07-07', 7777.77, '203.0.113.77',
-        'Szqx', 'form', now() - interval '2 days', '1977-07-07'),
-       (8, 'Szqx8@leak.example', 'Szqx-alias8', '7774328', '1977-07-07', 7777.77, '203.0.113.77',
-        'Szqx', 'bought', now() - interval '2 days', '1977-07-07');
+VALUES (7, 'Szqxjkvpw7@leak.example', 'Szqxjkvpw-alias7', '7774327', '1977-07-07', 7777.77, '203.0.113.77',
+        'Szqxjkvpw', 'form', now() - interval '2 days', '1977-07-07'),
+       (8, 'Szqxjkvpw8@leak.example', 'Szqxjkvpw-alias8', '7774328', '1977-07-07', 7777.77, '203.0.113.77',
+        'Szqxjkvpw', 'bought', now() - interval '2 days', '1977-07-07');
 CREATE FUNCTION crm.told() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $f$
 BEGIN
     RAISE NOTICE '%', (SELECT email FROM crm.people WHERE id = 7);
@@ -128,7 +128,9 @@ def _shadows() -> str:
     script.append("CREATE DOMAIN crm.citext AS text CHECK (crm.told() IS NOT NULL);")
     script.append("CREATE TYPE crm.date AS ENUM ('a');")
     script.append("CREATE TABLE crm.pg_class (relname text);")
-    script.append("CREATE TABLE crm.tables (secret text); INSERT INTO crm.tables VALUES ('Szqx');")
+    script.append(
+        "CREATE TABLE crm.tables (secret text); INSERT INTO crm.tables VALUES ('Szqxjkvpw');"
+    )
     return "\n".join(script)
 
 

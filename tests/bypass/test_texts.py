@@ -111,7 +111,7 @@ ATTEMPTS = [
     Attempt("deep sub-queries", f"SELECT {'(SELECT ' * 120}1{')' * 120}", _DEEP),
     Attempt("deep arrays", f"SELECT {'ARRAY[' * 120}1{']' * 120}", _DEEP),
     Attempt("many ORs", f"SELECT id FROM crm.people WHERE {' OR '.join(f'id = {n}' for n in range(500))}", Anything()),
-    Attempt("a long IN", f"SELECT id FROM crm.people WHERE alias IN ({','.join(repr(f'Szqx-alias{n}') for n in range(500))})", Answered(0)),
+    Attempt("a long IN", f"SELECT id FROM crm.people WHERE alias IN ({','.join(repr(f'Szqxjkvpw-alias{n}') for n in range(500))})", Answered(0)),
     Attempt("a long chain of operators", f"SELECT {'1+' * 2000}1", Anything()),
     Attempt("a long chain of UNION", " UNION ALL ".join(["SELECT email FROM crm.people WHERE id = 7"] * 60), Answered(60)),
     Attempt("a large statement", f"SELECT '{'x' * 1_100_000}'", Refused("statement_too_large"), ways=("simple", "extended")),

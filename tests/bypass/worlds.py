@@ -34,7 +34,7 @@ _TEXTS: Final = (
 class Words:
     """The hidden values of one world: `mark` is in every text, the numbers speak for themselves."""
 
-    mark: str  # three lower-case letters that occur nowhere else
+    mark: str  # eight lower-case letters that occur nowhere else
     values: Mapping[str, str]
 
     def script(self, now: str) -> str:
@@ -48,11 +48,12 @@ class Words:
         """What must not be among the bytes that a tool receives, lower case."""
         mark = self.mark.encode()
         found = [mark, mark[::-1], mark.hex().encode()]
+        known = b"S" + mark
         for at in range(3):
-            # In base64 three bytes look different at each of three offsets; the letters in the
-            # middle are certain.
-            padded = base64.b64encode(b"\0" * at + b"S" + mark + b"-")
-            found.append(padded[2 * (at > 0) + 2 : 6].lower())
+            # Base64 of a text looks different at each of three offsets; whole groups are certain.
+            text = b"\0" * at + known
+            groups = text[-(-at // 3) * 3 : len(text) // 3 * 3]
+            found.append(base64.b64encode(groups).lower())
         for name in ("age", "big", "cents", "score", "small"):
             number = self.values[name]
             found.append(number[:4].encode() if name != "big" else number[:7].encode())
@@ -60,11 +61,11 @@ class Words:
             found.append(struct.pack("!i", int(self.values["age"]) + person))
             found.append(struct.pack("!q", int(self.values["big"]) + person))
             found.append(struct.pack("!d", float(self.values["score"]) + person))
-        return [each for each in found if len(each) >= 3]
+        return found
 
 
 ONE: Final = Words(
-    "zqx",
+    "zqxjkvpw",
     {
         "serial": "77701",
         "phone": "777",
@@ -82,7 +83,7 @@ ONE: Final = Words(
     },
 )
 OTHER: Final = Words(
-    "vkw",
+    "vkwzjxqy",
     {
         "serial": "66601",
         "phone": "118",
