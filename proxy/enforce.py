@@ -24,6 +24,7 @@ from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
 from proxy.rewrite.check import check, expect_guard
+from proxy.rewrite.group_keys import Addition, additions, item_offset
 from proxy.rewrite.guard import sql_text
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
 from proxy.rewrite.pushdown import push_down
@@ -258,7 +259,8 @@ class Enforcer:
             self._stand(each, use, reading, context)
             for each, use in zip(prepared, uses, strict=True)
         ]
-        final = splice(text, relations, [stand for stand, _ in stands], schemas, names)
+        insertions = _group_by_keys(node, text, additions(uses, prepared, self.catalog))
+        final = splice(text, relations, [stand for stand, _ in stands], schemas, names, insertions)
         for use, (stand, tree) in zip(uses, stands, strict=True):
             expect_guard(use, tree, is_lateral=stand.is_lateral)
         check(final, {"SelectStmt": node})
@@ -384,6 +386,22 @@ def _guard_names(reading: Reading, schemas: Sequence[SchemaPlace]) -> list[str]:
     if [(use.schema, use.name) for use in uses] != [(each.schema, each.name) for each in schemas]:
         raise Refused(Reason.READERS_DISAGREE, "the two readers see different columns")
     return [use.alias for use in uses]
+
+
+def _group_by_keys(node: Tree, text: str, found: Sequence[Addition]) -> list[tuple[int, str]]:
+    """Put the additions to GROUP BY into the tree; what to insert into the text, and where."""
+    if not found:
+        return []
+    same = parse_query(text)["SelectStmt"]  # positions in this text: the tree's are of another
+    insertions = []
+    for addition in found:
+        at = item_offset(addition, node, same, text)
+        if at is None:
+            raise Refused(Reason.READERS_DISAGREE, "a GROUP BY is not found again")
+        insertions.append((at, addition.text))
+    for addition in found:
+        addition.expect()
+    return insertions
 
 
 def _tables(
