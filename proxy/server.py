@@ -44,7 +44,7 @@ from proxy.sql.catalog import Catalog, catalog_fingerprint, load_catalog
 from proxy.sql.settings import SettingLimits, check_set
 from proxy.telemetry import Metrics
 from proxy.upstream.pool import Pool
-from proxy.watch import watch
+from proxy.watch import snapshot, watch
 
 _T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
@@ -123,6 +123,8 @@ class Server:
 
     async def _start(self, opened: contextlib.AsyncExitStack) -> Ready:
         config = self._config
+        # Before they are read: what changes while the proxy starts is a change, too.
+        self._seen = {path: snapshot([path]) for path in (config.policy, config.secrets)}
         policy = load_policy(config.policy)
         secrets = Secrets.load(config.secrets)
         await self._refuse_unprepared(policy)
@@ -330,8 +332,8 @@ class Server:
     def _watch(self) -> None:
         config = self._config
         for work in (
-            watch([config.policy], self._reload_policy),
-            watch([config.secrets], self._reload_secrets),
+            watch([config.policy], self._reload_policy, known=self._seen[config.policy]),
+            watch([config.secrets], self._reload_secrets, known=self._seen[config.secrets]),
             self._watch_catalog(),
         ):
             self._tasks.append(asyncio.get_running_loop().create_task(work))

@@ -33,16 +33,19 @@ async def watch(
     paths: Sequence[Path],
     changed: Callable[[], Awaitable[None]],
     *,
+    known: Snapshot | None = None,
     poll_s: float = POLL_S,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Await `changed()` after each change of the files, once it has settled; until cancelled.
 
     Settled means that two looks in a row see the same: an editor that writes in pieces, or a
-    policy of several files that is copied, is read when it is complete. `changed` handles its own
-    errors; one that raises ends the watch.
+    policy of several files that is copied, is read when it is complete. `known` is what they were
+    before they were read; without it, changes count from now on. `changed` handles its own errors;
+    one that raises ends the watch.
     """
-    known = await asyncio.to_thread(snapshot, paths)
+    if known is None:
+        known = await asyncio.to_thread(snapshot, paths)
     before = known
     while True:
         await sleep(poll_s)

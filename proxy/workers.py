@@ -66,12 +66,14 @@ async def serve_one(
     """
     ended = asyncio.Event()
     server = Server(config, worker=worker, cancels=cancels)
-    ready = await server.start()
     loop = asyncio.get_running_loop()
+    # From now on: a proxy that is told to end while it starts ends in order, with its log closed.
     loop.add_signal_handler(signal.SIGTERM, _end, ended)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # changed files are noticed anyway
     if supervisor is None:
         loop.add_signal_handler(signal.SIGINT, _end, ended)
-    else:
+    ready = await server.start()
+    if supervisor is not None:
         loop.add_reader(supervisor.fileno(), _closed, loop, supervisor, ended)
     reloads: set[asyncio.Task[None]] = set()
 

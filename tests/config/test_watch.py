@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.watch import watch
+from proxy.watch import snapshot, watch
 
 
 async def changes_seen(paths: list[Path], steps: list[Callable[[], object] | None]) -> list[int]:
@@ -60,6 +60,26 @@ async def test_removing_and_replacing_count_as_changes(tmp_path: Path) -> None:
         None,
     ]
     assert await changes_seen([policy], steps) == [2, 4]
+
+
+async def test_what_changed_since_the_files_were_read_is_a_change(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.yaml"
+    file.write_text("a")
+    known = snapshot([file])
+    file.write_text("bb")
+    looks = iter(range(3))
+    seen: list[str] = []
+
+    async def changed() -> None:
+        seen.append(file.read_text())
+
+    async def sleep(_: float) -> None:
+        if next(looks, None) is None:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await watch([file], changed, known=known, sleep=sleep)
+    assert seen == ["bb"]
 
 
 async def test_other_files_of_a_folder_do_not_matter(tmp_path: Path) -> None:

@@ -54,6 +54,22 @@ def test_sighup_reads_again_what_a_clock_could_not_tell_apart(place: Place) -> N
         eventually(lambda: running.ask(PEOPLE) == HIDDEN, "the stricter policy")
 
 
+def test_a_folder_whose_files_are_links_is_followed(place: Place) -> None:
+    """As Kubernetes mounts a ConfigMap: all files change with one link."""
+    folder = place.policy.parent
+    for name, text in (("..old", POLICY), ("..new", STRICTER)):
+        (folder / name).mkdir()
+        (folder / name / "policy.yaml").write_text(text)
+    place.policy.unlink()
+    (folder / "..data").symlink_to("..old")
+    place.policy.symlink_to("..data/policy.yaml")
+    with place.serving() as running:
+        assert running.ask(PEOPLE) == MASKED
+        (folder / "..tmp").symlink_to("..new")
+        (folder / "..tmp").replace(folder / "..data")
+        eventually(lambda: running.ask(PEOPLE) == HIDDEN, "the stricter policy")
+
+
 @WORKERS
 def test_a_broken_policy_leaves_the_last_good_one_in_force_and_shows(
     place: Place, workers: tuple[str, ...]

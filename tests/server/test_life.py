@@ -109,6 +109,15 @@ def test_ctrl_c_ends_like_sigterm(place: Place) -> None:
         assert running.process.wait(60) == 0
 
 
+def test_sigterm_while_it_starts_ends_it_in_order(place: Place) -> None:
+    with place.process("serve") as running:
+        eventually(lambda: (place.folder / "access-log").exists(), "a log that is opened")
+        running.signal(signal.SIGTERM)
+        assert running.process.wait(60) == 0
+    assert [each["seal"] for each in place.records("log.sealed")] == ["closed"]
+    assert not running.ready_file.exists()
+
+
 def test_many_clients_at_once_are_all_answered(place: Place) -> None:
     with place.serving() as running:
         errors: list[BaseException] = []
