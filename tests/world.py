@@ -123,7 +123,7 @@ class World:
             secrets.set_password(name, self.passwords[name])
             self.tokens[name] = secrets.make_token(name)
         for role in ("consent", "review", "metrics"):
-            secrets.add(f"{role}-credential", role)  # type: ignore[arg-type]  # the three roles
+            secrets.add(f"{role}-credential", role)
             self.tokens[role] = secrets.make_token(f"{role}-credential")
 
     # --- where it answers ---
