@@ -30,6 +30,7 @@ from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
 from proxy.rewrite.pushdown import push_down
 from proxy.rewrite.splice import Stand, splice
 from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
+from proxy.rewrite.whole_rows import RowCast, row_casts, row_ends
 from proxy.sql import copying, kinds
 from proxy.sql.catalog import Catalog
 from proxy.sql.functions import function_names
@@ -259,7 +260,8 @@ class Enforcer:
             self._stand(each, use, reading, context)
             for each, use in zip(prepared, uses, strict=True)
         ]
-        insertions = _group_by_keys(node, text, additions(uses, prepared, self.catalog))
+        keys, rows = additions(uses, prepared, self.catalog), row_casts(node, uses, prepared)
+        insertions = _insertions(node, text, keys, rows)
         final = splice(text, relations, [stand for stand, _ in stands], schemas, names, insertions)
         for use, (stand, tree) in zip(uses, stands, strict=True):
             expect_guard(use, tree, is_lateral=stand.is_lateral)
@@ -388,19 +390,26 @@ def _guard_names(reading: Reading, schemas: Sequence[SchemaPlace]) -> list[str]:
     return [use.alias for use in uses]
 
 
-def _group_by_keys(node: Tree, text: str, found: Sequence[Addition]) -> list[tuple[int, str]]:
-    """Put the additions to GROUP BY into the tree; what to insert into the text, and where."""
-    if not found:
+def _insertions(
+    node: Tree, text: str, keys: Sequence[Addition], rows: Sequence[RowCast]
+) -> list[tuple[int, str]]:
+    """Put what a guard makes necessary elsewhere into the tree: names into GROUP BY, casts behind
+    whole rows. Returns what to insert into the text, and where.
+    """
+    if not keys and not rows:
         return []
     same = parse_query(text)["SelectStmt"]  # positions in this text: the tree's are of another
-    insertions = []
-    for addition in found:
-        at = item_offset(addition, node, same, text)
+    offsets = [item_offset(key, node, same, text) for key in keys] + row_ends(rows, same, text)
+    insertions: list[tuple[int, str]] = []
+    texts = [key.text for key in keys] + [row.text for row in rows]
+    for at, inserted in zip(offsets, texts, strict=True):
         if at is None:
-            raise Refused(Reason.READERS_DISAGREE, "a GROUP BY is not found again")
-        insertions.append((at, addition.text))
-    for addition in found:
-        addition.expect()
+            raise Refused(Reason.READERS_DISAGREE, "a place in the statement is not found again")
+        insertions.append((at, inserted))
+    for key in keys:
+        key.expect()
+    for row in rows:
+        row.expect(node)
     return insertions
 
 

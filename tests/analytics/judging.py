@@ -10,7 +10,12 @@ from proxy.errors import Reason, Refused
 from tests.analytics.answering import Answer, Outcome
 
 # Statements that are answered, and otherwise than by PostgreSQL: each with its documented reason.
-EXCEPTIONS: Final = (("-- row of type record", "a whole row has the type `record`"),)
+_RECORD: Final = "-- row of type record"
+_FIELD: Final = "-- field of a record"
+EXCEPTIONS: Final = {
+    _RECORD: "a whole row within an expression has the type `record`, not the relation's own",
+    _FIELD: "so a sub-query's whole row has no fields to pick: PostgreSQL's error 42703",
+}
 _RECORDS: Final = {2249, 2287}  # record, record[]
 
 
@@ -49,13 +54,16 @@ def _difference(outcome: Outcome, direct: Answer, opened: Answer) -> str | None:
 
 def _documented(outcome: Outcome, direct: Answer, opened: Answer) -> str | None:
     """The reason of an exception that the statement is marked with, if it is no other."""
-    if direct.sqlstate or opened.sqlstate or direct.rows != opened.rows:
+    text = outcome.statement.text
+    if _FIELD in text and opened.sqlstate == "42703":
+        return EXCEPTIONS[_FIELD]
+    if _RECORD not in text or opened.sqlstate or direct.rows != opened.rows:
         return None
-    for ours, own in zip(opened.columns, direct.columns, strict=True):
-        if ours != own and (ours[0] != own[0] or ours[1] not in _RECORDS):
-            return None
-    marks = (why for mark, why in EXCEPTIONS if mark in outcome.statement.text)
-    return next(marks, None)
+    are_records = all(
+        ours == own or (ours[0] == own[0] and ours[1] in _RECORDS)
+        for ours, own in zip(opened.columns, direct.columns, strict=True)
+    )
+    return EXCEPTIONS[_RECORD] if are_records else None
 
 
 def masked_problem(outcome: Outcome, answer: Answer | Refused) -> str | None:

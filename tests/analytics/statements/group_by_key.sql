@@ -31,6 +31,7 @@ SELECT d.name, (SELECT max(v.cost) FROM crm.service_visits v WHERE v.dealer_id =
 SELECT r.name, r.opened, count(k.id) FROM ref.regions r LEFT JOIN ref.regions k ON k.parent_id = r.id GROUP BY r.id ORDER BY r.id;
 
 SELECT c FROM crm.customers c GROUP BY c.id ORDER BY c.id LIMIT 2;
+-- row of type record
 
 SELECT orders.customer_id, orders.total, count(*) FROM sales.orders JOIN sales.order_items i ON i.order_id = orders.id GROUP BY orders.id ORDER BY orders.id;
 

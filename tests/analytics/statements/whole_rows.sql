@@ -15,6 +15,7 @@ SELECT d IS NULL AS a, d IS NOT NULL AS b, d.* IS NOT NULL AS c FROM ref.dealers
 SELECT dealers FROM ref.dealers ORDER BY dealers.id;
 
 SELECT array_agg(d ORDER BY d.id) FROM ref.dealers d;
+-- row of type record
 
 SELECT to_json(d), row_to_json(d.*), to_jsonb(d) ->> 'name' FROM ref.dealers d ORDER BY id;
 
@@ -33,12 +34,16 @@ SELECT x FROM (SELECT 1 AS a, 'b' AS b) x;
 SELECT (x).a + 1 AS n FROM (SELECT 1 AS a) x;
 
 SELECT c.id, (SELECT o FROM sales.orders o WHERE o.customer_id = c.id ORDER BY o.id LIMIT 1) AS first FROM crm.customers c ORDER BY c.id LIMIT 20;
+-- row of type record
 
 SELECT ((SELECT o FROM sales.orders o ORDER BY o.id LIMIT 1)).total AS total;
+-- field of a record
 
 SELECT coalesce(a, b) FROM ref.dealers a FULL JOIN ref.dealers b ON a.id = b.id + 1 ORDER BY a.id, b.id;
+-- row of type record
 
 SELECT greatest(d, d) FROM ref.dealers d ORDER BY d.id LIMIT 1;
+-- row of type record
 
 SELECT d.id, json_build_object('dealer', d, 'n', 1) FROM ref.dealers d ORDER BY d.id;
 
