@@ -30,6 +30,13 @@ demo: install ## A car dealer's customer database behind the proxy, with five th
 test: install-dev ## Every test, against a real PostgreSQL
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
+.PHONY: test-uncompiled
+test-uncompiled: install-dev ## The tests of the compiled modules, with the same modules uncompiled
+	@rm -rf build/uncompiled && mkdir -p build/uncompiled
+	@cp -r proxy tests policies benchmarks build_core.py pyproject.toml build/uncompiled/
+	@cd build/uncompiled && ../../$(BIN)/python build_core.py --clean && \
+		../../$(BIN)/python -m pytest -q tests/wire tests/access_log tests/rewrite/test_lift.py
+
 .PHONY: check
 check: format-check lint types ## Format, lint, types and the fast tests: what a change must pass
 	@$(BIN)/python -m pytest -q $(FAST) $(PYTEST_OPTIONS)
@@ -83,7 +90,7 @@ $(STAMPS)/run: requirements.txt requirements-demo.txt requirements-build.txt req
 	@touch $@
 
 # Editing an editable package needs no new installation; its metadata does.
-$(STAMPS)/package: $(STAMPS)/run pyproject.toml build_core.py $(wildcard proxy/wire/framing.py)
+$(STAMPS)/package: $(STAMPS)/run pyproject.toml build_core.py $(wildcard proxy/wire/*.py proxy/session/*.py proxy/access_log/*.py proxy/rewrite/lift.py)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python build_core.py
 	@touch $@

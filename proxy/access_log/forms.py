@@ -157,7 +157,7 @@ def parts(kind: str, fields: Mapping[str, object]) -> Sequence[Mapping[str, obje
     if form is None:
         raise RecordError(f"there is no record of kind {kind}")
     if not form.required <= fields.keys():
-        raise RecordError(f"{kind} needs {', '.join(sorted(form.required - fields.keys()))}")
+        raise RecordError(f"{kind} needs {', '.join(sorted(form.required.difference(fields)))}")
     for name, value in fields.items():
         check = (
             _CONSENT_STATE if (name, kind) == ("state", "consent.recorded") else FIELDS.get(name)

@@ -8,7 +8,6 @@ same names, as it does portals and cursors; and it compares no more than 63 byte
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 # NAMEDATALEN - 1: two names that agree this far are one name to PostgreSQL.
@@ -21,14 +20,23 @@ def key_of(name: bytes) -> bytes:
     return name[:NAME_BYTES]
 
 
-@dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
     """`value` None: the name does not exist (it was closed). `segment`: between which Syncs."""
 
-    value: T | None
-    segment: int
-    is_pending: bool
-    previous: Entry[T] | None = None
+    # No dataclass: mypyc can not compile one that is generic.
+    __slots__ = ("is_pending", "previous", "segment", "value")
+
+    def __init__(
+        self,
+        value: T | None,
+        segment: int,
+        is_pending: bool,  # noqa: FBT001 - mypyc is slower with keywords
+        previous: Entry[T] | None = None,
+    ) -> None:
+        self.value = value
+        self.segment = segment
+        self.is_pending = is_pending
+        self.previous = previous
 
 
 class Names(Generic[T]):
