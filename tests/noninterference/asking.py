@@ -64,7 +64,7 @@ class Answer:
         return next((outcome for outcome in self.outcomes if outcome.error), None)
 
 
-def _wait(connection: pq.PGconn, *, is_writing: bool = False) -> None:
+def _wait(connection: pq.abc.PGconn, *, is_writing: bool = False) -> None:
     reading, writing = ([], [connection.socket]) if is_writing else ([connection.socket], [])
     if not any(select.select(reading, writing, [], ANSWER_S_MAX)):
         raise AssertionError("no answer")
@@ -76,7 +76,7 @@ def _wait(connection: pq.PGconn, *, is_writing: bool = False) -> None:
 class Line:
     """A connection of a client."""
 
-    connection: pq.PGconn
+    connection: pq.abc.PGconn
     fields: frozenset[str]  # of an error: those that a client would see
     notices: list[str] = field(default_factory=list)
 
@@ -105,7 +105,7 @@ class Line:
                 break
         if self.connection.transaction_status != pq.TransactionStatus.IDLE:
             self.outcomes(Step("ROLLBACK"), is_ordered=True)
-        if len(statement.steps) > 1:
+        if statement.form == "sql prepare":
             self.outcomes(Step("DEALLOCATE ALL"), is_ordered=True)
         self.notices.clear()
         return Answer(tuple(outcomes))

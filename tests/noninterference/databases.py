@@ -93,11 +93,17 @@ class Databases:
 
     # --- rows ---
 
-    def fill(self, pair: Pair, random: Random, *, shuffled: bool = False) -> None:
-        """Put the two sides' rows into the databases, in their own order or in another."""
+    def fill(
+        self, pair: Pair, random: Random, *, shuffled: bool = False, analyzed: bool = False
+    ) -> None:
+        """Put the two sides' rows into the databases, in their own order or in another; with
+        statistics of them, hidden rows and values included, or without.
+        """
         for admin, side in zip(self._admins, (pair.left, pair.right), strict=True):
             with admin.transaction():
                 self._fill(admin, side, random, shuffled=shuffled)
+            if analyzed:
+                admin.execute("ANALYZE")
 
     def _fill(
         self, admin: psycopg.Connection, side: Side, random: Random, *, shuffled: bool

@@ -32,23 +32,9 @@ def same_image(mask: str, value: Value, column: Column, random: Random) -> Value
     n = int(argument) if argument else 0
     if name in ("year", "month", "week", "day"):
         return _same_period(name, value, random)
+    if name in ("initial", "email", "email_domain", "first", "last", "prefix"):
+        return _same_text(name, n, value, random)
     match name:
-        case "initial":
-            return value[:1] + word(random, 0, 5) if value else value
-        case "email":
-            return _same_address(value, value[:1], random)
-        case "email_domain":
-            return _same_address(value, "", random)
-        case "first":
-            shown = min(n, len(value) // 2)
-            return value[:shown] + _solid(random, len(value) - shown)
-        case "last":
-            shown = min(n, len(value) // 2)
-            return _solid(random, len(value) - shown) + value[len(value) - shown :]
-        case "prefix":
-            if len(value) <= n:
-                return word(random, 0, n, "0128a")
-            return value[:n] + word(random, 1, 4, "0128a")
         case "pseudonym":
             return value  # a function of the value: two values have two images
         case "age_band":
@@ -57,7 +43,27 @@ def same_image(mask: str, value: Value, column: Column, random: Random) -> Value
             return _same_bucket(value, n, column.family, random)
         case "ip_prefix":
             return _same_network(value, column.sql, random)
-    raise AssertionError(f"no such mask: {mask}")
+        case _:
+            raise AssertionError(f"no such mask: {mask}")
+
+
+def _same_text(name: str, n: int, value: str, random: Random) -> str:
+    shown = min(n, len(value) // 2)
+    match name:
+        case "initial":
+            return value[:1] + word(random, 0, 5) if value else value
+        case "email":
+            return _same_address(value, value[:1], random)
+        case "email_domain":
+            return _same_address(value, "", random)
+        case "first":
+            return value[:shown] + _solid(random, len(value) - shown)
+        case "last":
+            return _solid(random, len(value) - shown) + value[len(value) - shown :]
+        case _:  # prefix
+            if len(value) <= n:
+                return word(random, 0, n, "0128a")
+            return value[:n] + word(random, 1, 4, "0128a")
 
 
 def _solid(random: Random, length: int) -> str:
@@ -84,6 +90,8 @@ def _same_period(unit: str, value: str, random: Random) -> str:
             day = day.replace(day=random.randint(1, 28))
         case "week":
             day += dt.timedelta(days=random.randint(0, 6) - day.weekday())
+        case _:
+            pass  # the same day: the time differs
     if len(value) == len("2000-01-01"):
         return f"{day:%Y-%m-%d}"
     time = f"{random.randint(0, 23):02}:{random.randint(0, 59):02}:00"

@@ -268,9 +268,10 @@ class Queries:
 
     def _having(self, scope: Scope) -> tuple[str, ...]:
         text = self.expressions.leaf("text", scope)
+        value = self.expressions.value("text", self.expressions.column("text", scope))
         return (
             "count(*) > 1",
-            f"max({text}) > {quoted(self.expressions.value('text', self.expressions.column('text', scope)))}",
+            f"max({text}) > {quoted(value)}",
             f"bool_or({self.expressions.conjunction(scope, 0)})",
             "10 / (count(*) - 2) > -20",
         )
@@ -322,9 +323,10 @@ class Queries:
             text = self.expressions.leaf("text", scope)
             forms = (f"array_agg({text} ORDER BY {text}){condition}",)
         elif family == "jsonb":
+            key = f"COALESCE({self.expressions.leaf('text', scope)}, '-')"
             forms = (
                 f"jsonb_agg({one} ORDER BY {one}){condition}",
-                f"jsonb_object_agg(COALESCE({self.expressions.leaf('text', scope)}, '-'), 1){condition}",
+                f"jsonb_object_agg({key}, 1){condition}",
             )
         elif family in ("uuid", "range"):
             forms = (f"(array_agg({one} ORDER BY {one}){condition})[1]",)

@@ -139,9 +139,13 @@ class Rules:
             return True
         if rule == "open":
             return False
-        if aim.get("people") == "consented" and rule["subject"] != "none":
-            if not self.is_in_force(purpose, table, row, rows, ledger):
-                return True
+        is_personal = rule["subject"] != "none"
+        if (
+            aim.get("people") == "consented"
+            and is_personal
+            and not self.is_in_force(purpose, table, row, rows, ledger)
+        ):
+            return True
         return not all(self._row_rules(rule, aim.get("exempt", ()), row))
 
     def _row_rules(self, rule: Any, exempt: Sequence[str], row: Row) -> Iterator[bool]:

@@ -42,11 +42,8 @@ class Scope:
 
 def relations(rules: Rules, pair: Pair) -> list[Relation]:
     """Those that the policy names; crm.people first."""
-    return [
-        relation
-        for table in (*TABLES, CARDS)
-        if table.name in rules.tables and (relation := _relation(rules, pair, table.name))
-    ]
+    names = [table.name for table in (*TABLES, CARDS)]
+    return [_relation(rules, pair, name) for name in names if name in rules.tables]
 
 
 def _relation(rules: Rules, pair: Pair, name: str) -> Relation:

@@ -192,10 +192,11 @@ class _Maker:
     def _again(self) -> tuple[list[Step], bool]:
         """The same statement with other values: its plan may be shared."""
         query, text, _ = self._query()
-        texts = [text]
-        for _ in range(self._chance.count(2, 3)):
-            texts.append(_COMPARED.sub(lambda match: quoted(self._other(match[1])), text))
-        return [Step(each) for each in texts], query.is_ordered
+        others = [
+            _COMPARED.sub(lambda match: quoted(self._other(match[1])), text)
+            for _ in range(self._chance.count(2, 3))
+        ]
+        return [Step(each) for each in (text, *others)], query.is_ordered
 
     def _other(self, value: str) -> str:
         """Another value of the column that has this one; the value itself where none has it."""

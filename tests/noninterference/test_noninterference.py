@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from sqlglot import exp
 
 import proxy.enforce
+from proxy.rewrite.pushdown import push_down
 from tests.noninterference.asking import Planning
 from tests.noninterference.databases import Databases
 from tests.noninterference.doors import HttpCaller, open_line
@@ -12,6 +16,7 @@ from tests.noninterference.rules import Rules
 from tests.noninterference.trial import (
     PAIRS,
     SEED,
+    STATEMENTS_PER_DATA,
     Asked,
     AskedByDoors,
     AskedByPlans,
@@ -33,8 +38,8 @@ _FEATURES = frozenset(
     correlated|group|grouping sets|having|filter|window|distinct|distinct on|union|intersect
     except|limit|ordered-set aggregate|star|whole row|row comparison|may fail|trap|pattern|json
     array|range|address|text search|dates|text functions|in list|between|any of an array
-    a mask's image|probe|unqualified|search path|parameters|simple|extended|prepared|sql prepare|cursor
-    copy|copy relation|whole relation|several|again|catalog|not answered
+    a mask's image|probe|unqualified|search path|parameters|simple|extended|prepared|sql prepare
+    cursor|copy|copy relation|whole relation|several|again|catalog|not answered
     """.replace("\n", "|")
     .replace("  ", "")
     .strip("| ")
@@ -47,11 +52,10 @@ class _Counter:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pushed = 0
-        self._push_down = proxy.enforce.push_down
         monkeypatch.setattr(proxy.enforce, "push_down", self._counted)
 
-    def _counted(self, *arguments: object, **options: object) -> object:
-        made = self._push_down(*arguments, **options)  # type: ignore[arg-type]
+    def _counted(self, *arguments: Any, **options: Any) -> exp.Select | None:
+        made = push_down(*arguments, **options)
         self.pushed += made is not None
         return made
 
@@ -83,6 +87,24 @@ def test_what_a_tool_may_not_see_changes_no_answer(
         print(f"\n{report}")  # noqa: T201 - the seed and what was reached, in every run's output
     assert not report.findings, _told(report)
     _assert_that_the_run_reached_far(report)
+
+
+@pytest.mark.slow
+def test_statistics_of_what_is_hidden_change_no_rows_and_no_planning(
+    databases: Databases, rules: Rules, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The planner reads the values of all rows: it evaluates some conditions on them."""
+    enforcer = databases.enforcer()
+
+    def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
+        return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
+
+    report = Trial(databases, rules, f"{SEED}/analyzed", ways, analyzed=True).run(
+        PAIRS // 4, per_data=STATEMENTS_PER_DATA // 2
+    )
+    with capsys.disabled():
+        print(f"\nwith statistics, {report}")  # noqa: T201 - as above
+    assert not report.findings, _told(report)
 
 
 def _told(report: Report) -> str:

@@ -13,9 +13,12 @@ import proxy.enforce
 import proxy.rewrite.guard
 import proxy.rewrite.pushdown
 import proxy.rewrite.store
-from proxy.policy.decide import Absent, Guarded, Shown
+from proxy.policy.decide import Absent, Guarded, Shown, decide
 from proxy.policy.model import Basis, NullMask, SubjectAll
-from proxy.rewrite.splice import Stand
+from proxy.rewrite.guard import build_guard
+from proxy.rewrite.masks import shown_expression
+from proxy.rewrite.pushdown import push_down
+from proxy.rewrite.splice import Stand, splice
 from tests.noninterference.asking import Planning
 from tests.noninterference.databases import Databases
 from tests.noninterference.rules import Rules
@@ -32,10 +35,8 @@ guard, pushdown, store = proxy.rewrite.guard, proxy.rewrite.pushdown, proxy.rewr
 
 
 def _without_a_fence(patch: Patch) -> None:
-    build = store.build_guard
-
     def built(*arguments: Any, **options: Any) -> Any:
-        made = build(*arguments, **options)
+        made = build_guard(*arguments, **options)
         made.select.set("offset", None)
         return made
 
@@ -47,10 +48,8 @@ def _pushed_without_its_grant(patch: Patch) -> None:
 
 
 def _pushed_without_its_fence(patch: Patch) -> None:
-    push = proxy.enforce.push_down
-
     def pushed(*arguments: Any, **options: Any) -> Any:
-        made = push(*arguments, **options)
+        made = push_down(*arguments, **options)
         if made is not None:
             made.set("offset", None)
         return made
@@ -73,12 +72,10 @@ def _pushed_behind_a_mask_that_stays(patch: Patch) -> None:
 
 def _value_instead_of(mask: str) -> Callable[[Patch], None]:
     def spoil(patch: Patch) -> None:
-        shown = guard.shown_expression
-
         def bare(own: Any, column: Any, *others: Any, **options: Any) -> Any:
             if type(own).__name__ == mask:
                 return column.copy()
-            return shown(own, column, *others, **options)
+            return shown_expression(own, column, *others, **options)
 
         patch.setattr(guard, "shown_expression", bare)
 
@@ -103,16 +100,15 @@ def _without_age(direction: str) -> Callable[[Patch], None]:
 
 def _join_in_parentheses_left_unguarded(patch: Patch) -> None:
     """Nobody looks at the result again, either."""
-    splice = proxy.enforce.splice
 
-    def spliced(text: str, relations: Any, stands: Sequence[Stand], schemas: Any) -> str:
+    def spliced(text: str, relations: Any, stands: Sequence[Stand], *others: Any) -> str:
         own = [
             Stand(f'TABLE "{place.schema}"."{place.name}"', stand.alias)
             if place.schema and text[: place.start].endswith("(")
             else stand
             for place, stand in zip(relations, stands, strict=True)
         ]
-        return splice(text, relations, own, schemas)
+        return splice(text, relations, own, *others)
 
     patch.setattr(proxy.enforce, "splice", spliced)
     patch.setattr(proxy.enforce, "check", lambda *_: None)
@@ -156,8 +152,6 @@ def _only_the_first_of_several_people_asked(patch: Patch) -> None:
 
 
 def _dropped_columns_exist(patch: Patch) -> None:
-    decide = store.decide
-
     def decided(*arguments: Any) -> Any:
         verdict = decide(*arguments)
         if verdict is None:
@@ -181,6 +175,10 @@ def _rows_of_nobody_kept(patch: Patch) -> None:
             yield guard.joined([condition, *nobody], exp.Or) if nobody else condition
 
     patch.setattr(guard, "_row_conditions", kept)
+
+
+def _statistics_of_removed_rows(patch: Patch) -> None:
+    patch.setattr(guard, "_without_statistics", lambda value, type_: value)
 
 
 _DEFECTS: dict[str, tuple[Callable[[Patch], None], Sequence[str]]] = {
@@ -224,5 +222,21 @@ def test_a_run_finds_that(
 
     report = Trial(databases, rules, f"{_SEED}/{defect}", ways).run(
         _STATEMENTS_MAX, purposes=purposes, findings_max=1, per_data=60, shrink_attempts_max=0
+    )
+    assert report.findings, report
+
+
+@pytest.mark.slow
+def test_a_run_with_statistics_finds_that_the_planner_meets_removed_values(
+    databases: Databases, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _statistics_of_removed_rows(monkeypatch)
+    enforcer = databases.enforcer()
+
+    def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
+        return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
+
+    report = Trial(databases, rules, _SEED, ways, analyzed=True).run(
+        _STATEMENTS_MAX, purposes=_CONSENTED, findings_max=1, per_data=60, shrink_attempts_max=0
     )
     assert report.findings, report

@@ -10,7 +10,7 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ STATEMENTS_PER_DATA: Final = 125  # then both databases are filled anew, for the
 SHRINK_ATTEMPTS_MAX: Final = 400
 FINDINGS_MAX: Final = 3
 ORDERS_MAX: Final = 8
+_EXPLAINED: Final = ("SELECT", "WITH", "(", "VALUES", "TABLE", "DECLARE")
 
 
 class Asked(Protocol):
@@ -62,6 +63,18 @@ class AskedByPlans:
             return refusal(planned), refusal(planned)
         self.texts = [step.text for step in planned.steps]
         return self._lines[0].ask(planned), self._lines[1].ask(planned)
+
+    def shapes(self, statement: Statement) -> tuple[Answer, Answer]:
+        """PostgreSQL's plans on both sides, without estimates; or how planning failed."""
+        planned = self._planning.planned(statement)
+        assert not isinstance(planned, Refused)
+        explained = [
+            replace(step, text=f"EXPLAIN (COSTS OFF) {step.text}")
+            for step in planned.steps
+            if step.text.startswith(_EXPLAINED)
+        ]
+        left, right = (line.ask(replace(planned, steps=tuple(explained))) for line in self._lines)
+        return left, right
 
     def close(self) -> None:
         for line in self._lines:
@@ -139,7 +152,8 @@ class Report:
             f"non-interference, seed {SEED}: {self.asked} statements"
             f" ({', '.join(f'{count} {way}' for way, count in self.ways.items())}),"
             f" {self.refused} refused, {self.failed} failed, {self.with_rows} with rows,"
-            f" {self.pushed} with a pushed condition, {self.timed_out} too slow, {self.open} left open by SQL;"
+            f" {self.pushed} with a pushed condition, {self.timed_out} too slow,"
+            f" {self.open} left open by SQL;"
             f" {self.differences} hidden rows differ\nfeatures: {marks}"
         )
 
@@ -150,12 +164,21 @@ Opener = Callable[[str, str], Sequence[tuple[str, Asked]]]
 class Trial:
     """Asks statements of pairs of databases. `open_ways(tool, purpose)` gives the ways to ask."""
 
-    def __init__(self, databases: Databases, rules: Rules, seed: str, open_ways: Opener) -> None:
+    def __init__(
+        self,
+        databases: Databases,
+        rules: Rules,
+        seed: str,
+        open_ways: Opener,
+        *,
+        analyzed: bool = False,
+    ) -> None:
         self._databases = databases
         self._rules = rules
         self._seed = seed
         self._open_ways = open_ways
         self.report = Report()
+        self._analyzed = analyzed
 
     def run(
         self,
@@ -179,7 +202,7 @@ class Trial:
     def _run_pair(self, purpose: str, numbers: range, findings_max: int) -> None:
         random = Random(f"{self._seed}/data/{numbers.start}")
         pair = make_pair(self._rules, list(self._databases.grants), purpose, random)
-        self._databases.fill(pair, random)
+        self._databases.fill(pair, random, analyzed=self._analyzed)
         self.report.differences += pair.differences
         known = relations(self._rules, pair)
         ways = self._open_ways(self._rules.tool_of(purpose), purpose)
@@ -206,7 +229,7 @@ class Trial:
             if self._is_open(statement, pair, asked):
                 self.report.open += 1
                 return
-            self._databases.fill(pair, Random(self._seed))
+            self._databases.fill(pair, Random(self._seed), analyzed=self._analyzed)
             smallest = self._shrunk(statement, known, asked)
             if self._is_open(smallest, pair, asked):
                 smallest = statement
@@ -215,18 +238,29 @@ class Trial:
             )
 
     def _is_open(self, statement: Statement, pair: Pair, asked: Asked) -> bool:
-        """Does the answer follow the order in which rows happen to lie, and nothing hidden? SQL
-        leaves open which of two values fails first; another order makes the sides answer alike.
+        """Does the answer follow what SQL leaves open, and nothing hidden? Which of two values
+        fails first follows the order in which rows lie: another makes the sides answer alike.
         """
         lefts, rights = set[Answer](), set[Answer]()
         for attempt in range(ORDERS_MAX):
-            self._databases.fill(pair, Random(f"{self._seed}/{attempt}"), shuffled=True)
+            self._databases.fill(
+                pair, Random(f"{self._seed}/{attempt}"), shuffled=True, analyzed=self._analyzed
+            )
             left, right = asked.ask(statement)
             lefts.add(left)
             rights.add(right)
             if lefts & rights:
                 return True
-        return False
+        return isinstance(asked, AskedByPlans) and self._follows_the_plan(statement, asked)
+
+    def _follows_the_plan(self, statement: Statement, asked: AskedByPlans) -> bool:
+        """Statistics may choose which condition is asked first, and so whether another fails at
+        all: SQL leaves that open. They may not change rows, nor whether planning succeeds.
+        """
+        if not self._analyzed or not any(answer.error for answer in asked.ask(statement)):
+            return False
+        left, right = asked.shapes(statement)
+        return left.error is None and right.error is None and left != right
 
     def _shrunk(self, statement: Statement, known: Sequence[Relation], asked: Asked) -> Statement:
         if not self._shrink_attempts_max:
