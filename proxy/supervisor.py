@@ -68,24 +68,33 @@ class Supervisor:
         self._exit_code = 0
 
     def run(self) -> int:
-        with _signals() as arrived:
-            for worker in range(len(self._cancels)):
-                self._start(worker)
-            while self._workers or self._restarts:
-                pipes = {each.pipe: number for number, each in self._workers.items()}
-                ends = {each.process.sentinel: number for number, each in self._workers.items()}
-                found = wait([arrived, *pipes, *ends], timeout=self._pause_s())
-                if arrived in found:
-                    self._obey(arrived.recv(64))
-                for pipe in pipes.keys() & set(found):
-                    self._hear(pipes[pipe])
-                for end in ends.keys() & set(found):
-                    self._bury(ends[end])
-                self._start_again()
+        try:
+            with _signals() as arrived:
+                for worker in range(len(self._cancels)):
+                    self._start(worker)
+                while self._workers or self._restarts:
+                    self._look_after(arrived)
+        except BaseException:
+            # Python waits for its children when it ends: they have to be told.
+            self._end()
+            raise
         for kept in self._kept:
             kept.close()
         forget(self._ready_file)
         return self._exit_code
+
+    def _look_after(self, arrived: socket.socket) -> None:
+        """Wait until something happens, and deal with it."""
+        pipes = {each.pipe: number for number, each in self._workers.items()}
+        ends = {each.process.sentinel: number for number, each in self._workers.items()}
+        found = wait([arrived, *pipes, *ends], timeout=self._pause_s())
+        if arrived in found:
+            self._obey(arrived.recv(64))
+        for pipe in pipes.keys() & set(found):
+            self._hear(pipes[pipe])
+        for end in ends.keys() & set(found):
+            self._bury(ends[end])
+        self._start_again()
 
     def _start(self, worker: int) -> None:
         context = multiprocessing.get_context("spawn")

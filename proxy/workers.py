@@ -73,23 +73,25 @@ async def serve_one(
     if supervisor is None:
         loop.add_signal_handler(signal.SIGINT, _end, ended)
     ready = await server.start()
-    if supervisor is not None:
-        loop.add_reader(supervisor.fileno(), _closed, loop, supervisor, ended)
-    reloads: set[asyncio.Task[None]] = set()
+    try:
+        if supervisor is not None:
+            loop.add_reader(supervisor.fileno(), _closed, loop, supervisor, ended)
+        reloads: set[asyncio.Task[None]] = set()
 
-    def reload() -> None:
-        task = loop.create_task(server.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        def reload() -> None:
+            task = loop.create_task(server.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    if ready_file is not None:
-        write_ready_file(ready_file, {**ready_values(config, ready), **(more or {})})
-    _log.info("ready", postgres=_text(ready.postgres), http=f"http://{_text(ready.http)}")
-    if started is not None:
-        started(ready)
-    await ended.wait()
-    await server.stop()
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        if ready_file is not None:
+            write_ready_file(ready_file, {**ready_values(config, ready), **(more or {})})
+        _log.info("ready", postgres=_text(ready.postgres), http=f"http://{_text(ready.http)}")
+        if started is not None:
+            started(ready)
+        await ended.wait()
+    finally:
+        await server.stop()
     forget(ready_file)
     return 0
 

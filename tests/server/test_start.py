@@ -109,6 +109,14 @@ def test_no_secrets(place: Place) -> None:
     assert "tool add" in place.fails()
 
 
+@ONE_OR_TWO
+def test_a_ready_file_that_can_not_be_written(place: Place, workers: tuple[str, ...]) -> None:
+    (place.folder / "file").touch()
+    place.fails(*workers, "--ready-file", str(place.folder / "file" / "ready.json"))
+    # By then the log was open: it is closed in order.
+    assert {each["seal"] for each in place.records("log.sealed")} == {"closed"}
+
+
 def test_an_unknown_setting(place: Place) -> None:
     place.write_config(limits={"drain": 1})
     assert "drain_s" in place.fails()
