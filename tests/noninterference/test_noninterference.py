@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,10 +11,12 @@ from sqlglot import exp
 
 import proxy.enforce
 from proxy.rewrite.pushdown import push_down
-from tests.noninterference.asking import Planning
+from tests.noninterference.asking import Answer, Planning
 from tests.noninterference.databases import Databases
 from tests.noninterference.doors import HttpCaller, open_line
+from tests.noninterference.pairs import make_pair
 from tests.noninterference.rules import Rules
+from tests.noninterference.statements import Statement, Step
 from tests.noninterference.trial import (
     PAIRS,
     SEED,
@@ -105,6 +109,39 @@ def test_statistics_of_what_is_hidden_change_no_rows_and_no_planning(
     with capsys.disabled():
         print(f"\nwith statistics, {report}")  # noqa: T201 - as above
     assert not report.findings, _told(report)
+
+
+@pytest.mark.parametrize("purpose", ["campaign", "personal"])
+def test_the_catalog_tells_nothing_of_what_is_hidden(
+    databases: Databases, rules: Rules, purpose: str
+) -> None:
+    """Row counts, pages, statistics and storage follow hidden rows; no relation shows them."""
+    enforcer = databases.enforcer()
+    random = Random(f"{SEED}/{purpose}")
+    pair = make_pair(rules, list(databases.grants), purpose, random)
+    databases.fill(pair, random, analyzed=True)
+    asked = AskedByPlans(databases, Planning(enforcer, rules.tool_of(purpose), purpose))
+    shown = 0
+    try:
+        for relation in sorted(enforcer.catalog.system_relations):
+            # The two databases have two names, and numbers of their own.
+            columns = "datname, datistemplate" if relation.name == "pg_database" else "*"
+            step = Step(f"SELECT {columns} FROM {relation}")
+            left, right = asked.ask(Statement("catalog", (step,), False, frozenset(), ()))
+            shown += not left.is_refused
+            names = (databases.left, databases.right)
+            assert _unnamed(left, names) == _unnamed(right, names), str(relation)
+    finally:
+        asked.close()
+    assert shown > 100
+
+
+def _unnamed(answer: Answer, names: Sequence[str]) -> list[object]:
+    """The answer's rows without the databases' names."""
+    (outcome,) = answer.outcomes
+    hidden = {name.encode() for name in names}
+    rows = [[None if value in hidden else value for value in row] for row in outcome.rows]
+    return [outcome.tag, outcome.error, sorted(rows, key=repr)]
 
 
 def _told(report: Report) -> str:
