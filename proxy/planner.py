@@ -165,8 +165,8 @@ class Worker:
 
     async def _ask(self, text: str, context: PlanContext) -> Plans:
         loop = asyncio.get_running_loop()
-        # In a thread: the new process takes the catalog from a pipe once it has imported us, and
-        # until then whoever writes into that pipe waits (measured: a second).
+        # In a thread: the new process takes the catalog from the pipe once it has imported us, and
+        # until then whoever writes into it waits (measured: a second).
         connection = self._connection
         if connection is None:
             connection = await loop.run_in_executor(None, self._start)
@@ -177,12 +177,15 @@ class Worker:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._enforcer), daemon=True, name="statement-reader"
+        process = context.Process(
+            target=_serve, args=(theirs,), daemon=True, name="statement-reader"
         )
-        self._process.start()
+        process.start()
         theirs.close()
-        self._connection = ours
+        self._process, self._connection = process, ours
+        # Not among the process's arguments: whoever writes those waits for ever for a process that
+        # dies before it has read them; of a pipe that is ours it is heard.
+        ours.send(self._enforcer)
         if self._is_closed:  # while it was started
             self._end()
         return ours
@@ -194,11 +197,12 @@ class Worker:
         self._process = self._connection = None
 
 
-def _serve(connection: Connection, enforcer: Enforcer) -> None:
+def _serve(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is for the proxy, which ends this process
     sys.setrecursionlimit(RECURSION_MAX)
     resource.setrlimit(resource.RLIMIT_AS, (WORKER_BYTES_MAX, WORKER_BYTES_MAX))
 
+    enforcer: Enforcer = connection.recv()
     while True:
         try:
             text, context = connection.recv()

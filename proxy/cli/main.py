@@ -111,3 +111,7 @@ app.add_typer(log.app, name="log")
 def main() -> None:
     """Run the command that the arguments name."""
     app()
+
+
+if __name__ == "__main__":
+    main()

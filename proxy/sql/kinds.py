@@ -7,7 +7,7 @@ own bytes never do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -31,20 +31,35 @@ class Asker:
     limits: SettingLimits
 
 
+# The words of statements that people know; others are named by their node.
+_WORDS: Final[Mapping[str, str]] = {
+    "AlterTableStmt": "ALTER TABLE",
+    "CallStmt": "CALL",
+    "CommentStmt": "COMMENT",
+    "CreateFunctionStmt": "CREATE FUNCTION",
+    "CreateSchemaStmt": "CREATE SCHEMA",
+    "CreateStmt": "CREATE TABLE",
+    "CreateTableAsStmt": "CREATE TABLE AS",
+    "DeleteStmt": "DELETE",
+    "DoStmt": "DO",
+    "DropStmt": "DROP",
+    "GrantStmt": "GRANT",
+    "IndexStmt": "CREATE INDEX",
+    "InsertStmt": "INSERT",
+    "ListenStmt": "LISTEN",
+    "LockStmt": "LOCK TABLE",
+    "MergeStmt": "MERGE",
+    "NotifyStmt": "NOTIFY",
+    "RenameStmt": "ALTER … RENAME",
+    "TruncateStmt": "TRUNCATE",
+    "UpdateStmt": "UPDATE",
+    "VacuumStmt": "VACUUM",
+    "ViewStmt": "CREATE VIEW",
+}
+
+
 def refuse_kind(kind: str) -> Refused:
-    words = {
-        "InsertStmt": "INSERT",
-        "UpdateStmt": "UPDATE",
-        "DeleteStmt": "DELETE",
-        "MergeStmt": "MERGE",
-        "CallStmt": "CALL",
-        "DoStmt": "DO",
-        "LockStmt": "LOCK TABLE",
-        "ListenStmt": "LISTEN",
-        "NotifyStmt": "NOTIFY",
-        "CreateTableAsStmt": "CREATE TABLE AS",
-    }
-    name = words.get(kind, kind.removesuffix("Stmt"))
+    name = _WORDS.get(kind, kind.removesuffix("Stmt"))
     return Refused(
         Reason.STATEMENT_KIND,
         f"{name} is not supported: this connection only reads",
