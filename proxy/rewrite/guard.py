@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from sqlglot import exp
 
@@ -42,7 +42,7 @@ from proxy.policy.model import (
     SubjectVia,
 )
 from proxy.rewrite.masks import column_type_shown, shown_expression
-from proxy.rewrite.masks_terms import call, cast, cast_to, literal, operate, text
+from proxy.rewrite.masks_terms import call, case, cast, cast_to, literal, operate, text
 from proxy.sql.catalog import Catalog, Column, ColumnType, Relation
 
 # Types whose operators with statistics are all comparisons, which never fail: keys and times keep
@@ -50,6 +50,9 @@ from proxy.sql.catalog import Catalog, Column, ColumnType, Relation
 _COMPARED_SAFELY = frozenset(
     "int2 int4 int8 float4 float8 numeric bool date timestamp timestamptz uuid".split()
 )
+# Within these, years off the ends of PostgreSQL's timestamps, every zone's offset fits.
+_EARLIEST: Final = "4700-01-01 BC"
+_LATEST: Final = "294000-01-01"
 HOPS_MAX = 4  # policy-language.md: a `via` path has at most four hops
 
 
@@ -185,11 +188,27 @@ def _age_condition(rule: AgeRule, direction: str, type_: ColumnType) -> exp.Expr
     """`column > now − duration` (keep) or `<` (quiet); durations are exact seconds."""
     value: exp.Expr = column(rule.column, "t")
     if rule.zone is not None:
-        if type_.base == "date":
-            value = cast(value, "timestamp")
-        value = call("timezone", text(rule.zone), value)
+        value = _instant(value, rule.zone, type_)
     age = cast(literal(f"{rule.seconds} seconds"), "interval")
     return operate(value, direction, operate(call("statement_timestamp"), "-", age))
+
+
+def _instant(value: exp.Expr, zone: str, type_: ColumnType) -> exp.Expr:
+    """A date or timestamp of a zone as an instant; far beyond its range, infinitely far.
+
+    The conversion itself fails for values that a timestamptz can not hold, and a statement that
+    fails because of a row that it must not know of would tell of it.
+    """
+    local = cast(value, "timestamp") if type_.base == "date" else value
+    return case(
+        (operate(value, ">", cast(literal(_LATEST), type_.base)), _endless("infinity")),
+        (operate(value, "<", cast(literal(_EARLIEST), type_.base)), _endless("-infinity")),
+        default=call("timezone", text(zone), local),
+    )
+
+
+def _endless(value: str) -> exp.Expr:
+    return cast(literal(value), "timestamptz")
 
 
 # --- the guard -------------------------------------------------------------------------------
