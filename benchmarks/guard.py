@@ -21,7 +21,7 @@ SECONDS: Final = 2.0
 ROUNDS: Final = 3
 CLIENTS: Final = 8
 # proxy CPU per query / database CPU per query
-BANDS: Final = {"extended": 12.0, "prepared": 14.0}
+BANDS: Final = {"simple": 10.0, "extended": 9.0, "prepared": 11.0}
 
 
 def main() -> int:

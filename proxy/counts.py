@@ -45,16 +45,20 @@ class DoorCounts:
 
 
 class PlanCounts:
-    """Plans by where they were found; read where they are asked for. `found` gives both numbers."""
+    """Plans by where they were found; read where they are asked for.
 
-    def __init__(self, found: Callable[[], tuple[int, int]]) -> None:
+    `found`: how many were known by their text, by their text without literals, and made.
+    """
+
+    def __init__(self, found: Callable[[], tuple[int, int, int]]) -> None:
         self._found = found
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         family = CounterMetricFamily(
             "consent_proxy_plans", "Plans by where they were found", labels=["found"]
         )
-        known, made = self._found()
+        known, lifted, made = self._found()
         family.add_metric(["cache"], known)
+        family.add_metric(["lifted"], lifted)
         family.add_metric(["made"], made)
         yield family

@@ -306,8 +306,9 @@ class Server:
         """Metrics that are read where they are asked for."""
         counted = self._door.connections
         self._metrics.connections.labels("postgres").set_function(lambda: counted.logged_in)
+        planner = self._planner
         self._metrics.registry.register(
-            PlanCounts(lambda: (self._planner.hits, self._planner.misses))
+            PlanCounts(lambda: (planner.hits, planner.lifted, planner.misses))
         )
 
     def _note_policy(self, policy: Policy) -> None:
