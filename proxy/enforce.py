@@ -34,7 +34,7 @@ from proxy.rewrite.whole_rows import RowCast, row_casts, row_ends
 from proxy.sql import copying, kinds
 from proxy.sql.catalog import Catalog
 from proxy.sql.functions import function_names
-from proxy.sql.grammar import RawStatement, Tree, canonical_inner, parse, parse_query
+from proxy.sql.grammar import RawStatement, Tree, canonical_inner, grammar_major, parse, parse_query
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
 from proxy.sql.plainer import without_comments
@@ -163,7 +163,8 @@ class Enforcer:
         try:
             query = self._query(statement.node, statement.canonical, context)
         except Refused as refused:
-            if refused.reason is not Reason.READERS_DISAGREE:
+            is_same_grammar = self.catalog.server_version // 10_000 == grammar_major()
+            if refused.reason is not Reason.READERS_DISAGREE or not is_same_grammar:
                 raise
             query = self._as_written(statement, context)
         return self._with_query(Kind.SELECT, query.text, query)
@@ -171,6 +172,9 @@ class Enforcer:
     def _as_written(self, statement: RawStatement, context: PlanContext) -> _Rewritten:
         """The tool's own text instead of the canonical one, which is another for some statements:
         libpg_query prints `'t'::boolean` as `true`, and leaves words of XML and JSON_TABLE out.
+
+        Only for a server of the grammar's own version: another one may cut the same text into other
+        tokens (`1_000` is `1 AS _000` before PostgreSQL 16), which canonical text does not hold.
         """
         text = without_comments(statement.text)
         (again,) = parse(text)  # the first attempt has changed the tree

@@ -9,6 +9,7 @@ Python tree.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,6 +82,13 @@ def parse_query(text: str) -> Tree:
     return tree
 
 
+@functools.cache
+def grammar_major() -> int:
+    """The PostgreSQL whose grammar this is: 18."""
+    version: int = _parse_json(b"")["version"]
+    return version // 10_000
+
+
 def canonical_inner(text: str, kind: str) -> str:
     """The canonical text of the query inside a COPY, DECLARE, PREPARE or EXPLAIN statement.
 
@@ -138,7 +146,7 @@ def _parse_json(encoded: bytes) -> Tree:
         raise Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply") from None
     finally:
         lib.pg_query_free_parse_result(result)
-    return {"stmts": tree.get("stmts", [])}
+    return {"version": tree["version"], "stmts": tree.get("stmts", [])}
 
 
 def _raw_statement(statement: Tree, text: str) -> RawStatement:
