@@ -145,6 +145,8 @@ def _key(name: str, sql: str, make: Make) -> Column:
 
 _ID: Final = _key("id", "bigint", _id)
 _PERSON: Final = _key("person_id", "bigint", _person)
+# Open, and of so many values that one side's hidden rows have some that the other's have not.
+_CODE: Final = Column("code", "text", "text", lambda random: word(random, 1, 3, "abc1"))
 
 TABLES: Final[tuple[Table, ...]] = (
     Table(
@@ -152,6 +154,7 @@ TABLES: Final[tuple[Table, ...]] = (
         (
             _ID,
             Column("plan", "text", "text", _one("free", "plus", "7")),
+            _CODE,
             Column("city_id", "integer", "int", _nullable(_number(1, 6))),
             Column("joined", "timestamptz", "tstz", _ago(1, 400)),
             Column("name", "text", "text", _text),
@@ -230,6 +233,7 @@ TABLES: Final[tuple[Table, ...]] = (
             Column("total", "numeric(10,2)", "num", _spend),
             Column("note", "text", "text", _text),
             Column("at", "timestamptz", "tstz", _ago(0, 130)),
+            _CODE,
         ),
         20,
     ),
@@ -273,6 +277,7 @@ TABLES: Final[tuple[Table, ...]] = (
             _PERSON,
             Column("kind", "text", "text", _one("call", "mail", "9")),
             Column("detail", "text", "text", _text),
+            _CODE,
             Column("phone", "varchar(12)", "text", _nullable(_digits)),
         ),
         18,
