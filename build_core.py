@@ -87,14 +87,18 @@ def build(root: Path = ROOT) -> bool:
         return _stay_pure(reason)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "mypy.ini").write_text(_CONFIGURATION)
-        result = subprocess.run(
-            [sys.executable, "-c", _SETUP, folder, GROUP, *sources],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMPILER_TIMEOUT_S,
-        )
+        try:
+            result = subprocess.run(
+                [sys.executable, "-c", _SETUP, folder, GROUP, *sources],
+                cwd=root,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=COMPILER_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            clean(root)
+            return _stay_pure(f"it takes more than {COMPILER_TIMEOUT_S} s")
     if result.returncode != 0:
         clean(root)
         last = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["no message"]
