@@ -150,7 +150,7 @@ class Expressions:
 
     def conjunction(self, scope: Scope, depth: int) -> str:
         """Conditions joined by AND: those on one column first, which may be pushed down."""
-        if self.chance.maybe(18):
+        if self.chance.maybe(25):
             probe = self._probe(scope)
             if probe:
                 return probe
@@ -172,14 +172,17 @@ class Expressions:
         if not differing:
             return ""
         self.marks.add("probe")
-        reference = self.chance.pick(differing)
+        # The family first: there are many texts, and few dates, of which a range tells more.
+        family = self.chance.pick(sorted({column.family for column in differing}))
+        reference = self.chance.pick([c for c in differing if c.family == family])
         if reference.family == "text" and self.chance.maybe(15):
             # Fails for a value that begins so, and only for such a one.
             start = self.value("text", reference)[:2].replace("%", "").replace("\\", "")
             return f"{reference.sql} LIKE {quoted(f'{start}%{chr(92)}')}"
-        value = self.bare(reference.family, reference)
-        sought = f"{reference.sql} {self.chance.pick(('=', '=', '<=', '>=', '<', '>'))} {value}"
-        if self.chance.maybe(50):
+        value = self.bare(family, reference)
+        operators = ("=", "=", "<=", ">", "<") if family in ("text", "uuid") else ("<=", "<", "=")
+        sought = f"{reference.sql} {self.chance.pick(operators)} {value}"
+        if self.chance.maybe(65):
             return sought
         return f"{self.trap(scope)} AND {sought}"
 
