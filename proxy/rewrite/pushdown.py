@@ -141,11 +141,11 @@ def _never_gives(mask: Mask, operator: str, constant: _Constant, type_: ColumnTy
 
 
 def is_plain(text: str) -> bool:
-    """No image of a mask: images have stars, or are empty.
+    """No image of a mask: images have stars, or are empty (blanks are, in a char(n)).
 
     This is all that a decision may hang on of a literal's text; `lift.py` relies on that.
     """
-    return text != "" and "*" not in text
+    return text.strip(" ") != "" and "*" not in text
 
 
 def _repeat(each: ShownColumn, condition: _Condition) -> exp.Expr:
