@@ -65,13 +65,14 @@ async def serve_one(
     told to, or because nobody looks after it any more.
     """
     ended = asyncio.Event()
+    end = _Ending(ended)
     server = Server(config, worker=worker, cancels=cancels)
     loop = asyncio.get_running_loop()
     # From now on: a proxy that is told to end while it starts ends in order, with its log closed.
-    loop.add_signal_handler(signal.SIGTERM, _end, ended)
+    loop.add_signal_handler(signal.SIGTERM, end.ask)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # changed files are noticed anyway
     if supervisor is None:
-        loop.add_signal_handler(signal.SIGINT, _end, ended)
+        loop.add_signal_handler(signal.SIGINT, end.ask)
     ready = await server.start()
     try:
         if supervisor is not None:
@@ -106,10 +107,20 @@ def _closed(loop: asyncio.AbstractEventLoop, supervisor: Connection, ended: asyn
     ended.set()
 
 
-def _end(ended: asyncio.Event) -> None:
-    if ended.is_set():
-        os._exit(1)  # asked twice: whoever asks does not want to wait for the drain
-    ended.set()
+class _Ending:
+    """Signals that ask for the end. The supervisor's word is none of them: it may arrive before the
+    one signal that a whole group was sent, and that would be taken for the second.
+    """
+
+    def __init__(self, ended: asyncio.Event) -> None:
+        self._ended = ended
+        self._is_asked = False
+
+    def ask(self) -> None:
+        if self._is_asked:
+            os._exit(1)  # asked twice: whoever asks does not want to wait for the drain
+        self._is_asked = True
+        self._ended.set()
 
 
 # --- the ready file --------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_a_signal_to_the_whole_group_drains(place: Place) -> None:
                 process.send_signal(number)
             threading.Timer(0.5, gate.open).start()
             assert len(asked.result(60)) == 3
-            assert running.process.wait(60) == 0
+            assert running.process.wait(60) == 0, running.told
 
 
 def test_the_second_sigterm_ends_all_workers_at_once(place: Place) -> None:
