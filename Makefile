@@ -27,7 +27,11 @@ demo: install ## A car dealer's customer database behind the proxy, with five th
 	@$(BIN)/consent-proxy demo $(DEMO_OPTIONS)
 
 .PHONY: test
-test: install-dev ## Every test, against a real PostgreSQL
+test: install-dev ## The tests, against a real PostgreSQL
+	@$(BIN)/python -m pytest -m "not nightly" $(PYTEST_OPTIONS)
+
+.PHONY: nightly
+nightly: install-dev ## Every test, those too that show what the others would find
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 .PHONY: test-uncompiled

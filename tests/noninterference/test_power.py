@@ -209,6 +209,7 @@ _DEFECTS: dict[str, tuple[Callable[[Patch], None], Sequence[str]]] = {
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("defect", _DEFECTS)
 def test_a_run_finds_that(
     defect: str, databases: Databases, rules: Rules, monkeypatch: pytest.MonkeyPatch
@@ -227,6 +228,7 @@ def test_a_run_finds_that(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_with_statistics_finds_that_the_planner_meets_removed_values(
     databases: Databases, rules: Rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
