@@ -13,7 +13,7 @@ from typing import Final
 
 from proxy.consent.key import SubjectId
 from proxy.consent.request import State
-from proxy.consent.sensitive import covers
+from proxy.policy.categories import covers
 from proxy.policy.model import Basis
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)  # PostgreSQL's -infinity
