@@ -99,11 +99,13 @@ $(STAMPS)/package: $(STAMPS)/run pyproject.toml build_core.py $(wildcard proxy/w
 	@$(BIN)/python build_core.py
 	@touch $@
 
-$(STAMPS)/dev: requirements-dev.txt $(STAMPS)/run
+$(STAMPS)/dev: requirements-dev.txt tests/versions/package-lock.json $(STAMPS)/run
 	@echo "installing what tests and checks need (locked, with hashes)"
 	@$(LOCKED) -r requirements-dev.txt
 	@if [ -f tests/drivers/node/package-lock.json ] && command -v npm >/dev/null 2>&1; then \
 		npm ci --prefix tests/drivers/node --ignore-scripts --no-audit --no-fund --silent; fi
+	@if [ "$$(uname -sm)" = "Linux x86_64" ] && command -v npm >/dev/null 2>&1; then \
+		npm ci --prefix tests/versions --ignore-scripts --no-audit --no-fund --silent; fi
 	@touch $@
 
 # No index, folder or host of the machine that makes the lock may get into it; hashes are those of

@@ -14,6 +14,7 @@ import pytest
 
 import build_core
 from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
+from tests.versions.servers import Servers
 
 MakeDatabase = Callable[..., str]
 _numbers = itertools.count(1)
@@ -51,6 +52,17 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     try:
         with server:
             yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL 13 to 18, each started when a test first asks for it."""
+    folder = Path(tempfile.mkdtemp(prefix="proxy-servers-"))
+    try:
+        with Servers(folder) as running:
+            yield running
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

