@@ -23,7 +23,7 @@ from proxy.errors import Reason, Refused
 from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
-from proxy.rewrite.check import check, expect_guard
+from proxy.rewrite.check import GuardTree, check, expect_guard
 from proxy.rewrite.group_keys import Addition, additions, item_offset
 from proxy.rewrite.guard import sql_text
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
@@ -176,7 +176,7 @@ class Enforcer:
         Only for a server of the grammar's own version: another one may cut the same text into other
         tokens (`1_000` is `1 AS _000` before PostgreSQL 16), which canonical text does not hold.
         """
-        text = without_comments(statement.text)
+        text = without_comments(statement.text).strip()
         (again,) = parse(text)  # the first attempt has changed the tree
         return self._query(again.node, text, context)
 
@@ -279,7 +279,7 @@ class Enforcer:
 
     def _stand(
         self, prepared: Prepared, use: RelationUse, reading: Reading, context: PlanContext
-    ) -> tuple[Stand, Tree]:
+    ) -> tuple[Stand, GuardTree]:
         pushed = None
         if prepared.guard is not None:
             pushed = push_down(
@@ -294,7 +294,7 @@ class Enforcer:
         if pushed is None:
             return Stand(prepared.text, use.alias), prepared.tree
         text = sql_text(pushed)
-        return Stand(text, use.alias), parse_query(text)
+        return Stand(text, use.alias), GuardTree(text)
 
     def _resolver(self, context: PlanContext) -> NameResolver:
         def resolve(schema: str | None, name: str) -> RelationName:

@@ -13,11 +13,11 @@ from proxy.policy.decide import Absent, ColumnVerdict, Guarded, Masked, Shown, d
 from proxy.policy.mask_text import mask_text
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
+from proxy.rewrite.check import GuardTree
 from proxy.rewrite.guard import Guard, build_guard, column, identifier, sql_text
 from proxy.rewrite.masks_terms import cast
 from proxy.rewrite.plan import ColumnUse
 from proxy.sql.catalog import Catalog
-from proxy.sql.grammar import Tree, parse_query
 from proxy.sql.read import Reading, RelationUse
 
 SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
@@ -33,7 +33,7 @@ class Prepared:
     name: str
     guard: Guard | None  # None for a relation of PostgreSQL's catalog
     text: str
-    tree: Tree
+    tree: GuardTree
     columns: tuple[ColumnUse, ...]
     surface: str
 
@@ -108,7 +108,7 @@ class GuardStore:
         surface = (
             f"{relation}({','.join(f'{each.name} {each.type.sql}' for each in guard.columns)})"
         )
-        return Prepared(str(relation), guard, text, parse_query(text), _column_uses(guard), surface)
+        return Prepared(str(relation), guard, text, GuardTree(text), _column_uses(guard), surface)
 
     def _prepare_system(
         self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
@@ -123,7 +123,7 @@ class GuardStore:
         if wanted is not None:
             select = _only(select, wanted)
         text = sql_text(select)
-        return Prepared(str(relation), None, text, parse_query(text), (), str(relation))
+        return Prepared(str(relation), None, text, GuardTree(text), (), str(relation))
 
     def _visible_catalog(self, tool: str, purpose: str) -> VisibleCatalog:
         visible = self._visible.get((tool, purpose))

@@ -61,7 +61,7 @@ def parse(text: str) -> list[RawStatement]:
         # libpg_query takes a C string: whatever stands behind the NUL would go unread.
         raise Refused(Reason.NOT_UNDERSTOOD, "the statement contains a NUL character")
     encoded = _encode(text)
-    statements = _parse_json(encoded)["stmts"]
+    statements: list[Tree] = load_tree(_print_json(encoded)).get("stmts", [])
     if len(statements) == 1:
         return [_raw_statement(statements[0], text)]
     result = []
@@ -75,17 +75,33 @@ def parse(text: str) -> list[RawStatement]:
 
 def parse_query(text: str) -> Tree:
     """The tree of exactly one statement, as `{"SelectStmt": {…}}`: for text that we made."""
-    statements = _parse_json(_encode(text))["stmts"]
-    if len(statements) != 1:
+    return load_tree(print_query(text))
+
+
+def print_query(text: str) -> bytes:
+    """The tree of exactly one statement as libpg_query prints it (JSON): for text that we made."""
+    printed = _print_json(_encode(text))
+    before = _printed_version() + _ONE_STATEMENT
+    # One of several has a length or a place; inside a string, quotes are escaped.
+    if not printed.startswith(before) or any(each in printed for each in _ONE_OF_SEVERAL):
         raise Refused(Reason.READERS_DISAGREE, "the rewritten text is not one statement")
-    tree: Tree = statements[0]["stmt"]
+    return printed[len(before) : -len(_END)]
+
+
+def load_tree(printed: bytes) -> Tree:
+    """A tree as libpg_query prints it, read; raises Refused(statement_too_deep)."""
+    try:
+        tree: Tree = orjson.loads(printed)
+    except orjson.JSONDecodeError:
+        # orjson reads at most 1,024 levels; a statement that nests deeper is not a person's.
+        raise Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply") from None
     return tree
 
 
 @functools.cache
 def grammar_major() -> int:
     """The PostgreSQL whose grammar this is: 18."""
-    version: int = _parse_json(b"")["version"]
+    version: int = load_tree(_print_json(b""))["version"]
     return version // 10_000
 
 
@@ -134,19 +150,27 @@ def _syntax(error: postgast.PgQueryError) -> Refused:
     return Refused(Reason.SYNTAX, error.message, position=error.cursorpos or None)
 
 
-def _parse_json(encoded: bytes) -> Tree:
+_ONE_STATEMENT: Final = b',"stmts":[{"stmt":'
+_ONE_OF_SEVERAL: Final = (b'"stmt_len":', b'"stmt_location":')
+_END: Final = b"}]}"
+
+
+def _print_json(encoded: bytes) -> bytes:
+    """`{"version":180000,"stmts":[{"stmt":{"SelectStmt":{…}},"stmt_len":9}, …]}`"""
     result = lib.pg_query_parse(encoded)
     try:
         check_error(result)
-        tree: Tree = orjson.loads(result.parse_tree)
+        printed: bytes = result.parse_tree
     except postgast.PgQueryError as error:
         raise _syntax(error) from None
-    except orjson.JSONDecodeError:
-        # orjson reads at most 1,024 levels; a statement that nests deeper is not a person's.
-        raise Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply") from None
     finally:
         lib.pg_query_free_parse_result(result)
-    return {"version": tree["version"], "stmts": tree.get("stmts", [])}
+    return printed
+
+
+@functools.cache
+def _printed_version() -> bytes:
+    return _print_json(b"").partition(b",")[0]
 
 
 def _raw_statement(statement: Tree, text: str) -> RawStatement:
