@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Sequence
 from random import Random
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import asyncpg
 import psycopg
@@ -18,25 +18,39 @@ from proxy.demo.embedded import EmbeddedPostgres
 from proxy.enforce import Enforcer, StatementLimits
 from proxy.policy.check import catalog_schemas
 from proxy.policy.load import load_policy
+from proxy.policy.model import Policy
 from proxy.sql.catalog import Catalog, load_catalog
 from proxy.sql.settings import SettingLimits
 from tests.noninterference.pairs import Pair, Side
-from tests.noninterference.rules import POLICY, Grant
-from tests.noninterference.tables import SCRIPT, TABLES
+from tests.noninterference.rules import POLICY, Grant, Rules
+from tests.noninterference.tables import CARDS, SCRIPT, TABLES
 
 STATEMENT_S: Final = 4
 _LIMITS: Final = StatementLimits(statement_bytes=1 << 20, statement_nesting=100)
 
-_T = TypeVar("_T")
+
+def options(policy: Policy) -> str:
+    """The settings of the proxy's upstream sessions, as a part of a connection URL."""
+    settings = {
+        "search_path": ",".join(policy.schemas),
+        "statement_timeout": f"{STATEMENT_S}s",
+        "default_transaction_read_only": "on",
+        "TimeZone": "UTC",
+    }
+    return "%20".join(f"-c%20{name}%3D{value}" for name, value in settings.items())
 
 
 class Databases:
-    """`left` and `right`: copies of one database, so that their object ids are the same too."""
+    """`left` and `right`: copies of one database, so that their object ids are the same too.
+    `visible`: for what the tool may see of them, and nothing else.
+    """
 
     def __init__(self, postgres: EmbeddedPostgres, name: str) -> None:
         self.postgres = postgres
         self.left, self.right = f"{name}_left", f"{name}_right"
+        self.visible = f"{name}_visible"
         self.policy = load_policy(POLICY)
+        self.relations = [each.name for each in (*TABLES, CARDS) if each.name in Rules().tables]
 
     def __enter__(self) -> Self:
         self.postgres.run(f'CREATE DATABASE "{self.left}" TEMPLATE template0')
@@ -44,6 +58,7 @@ class Databases:
         self.catalog, self.grants = asyncio.run(self._prepare())
         self.postgres.run("ALTER TABLE consent.subject SET (autovacuum_enabled = off)", self.left)
         self.postgres.run(f'CREATE DATABASE "{self.right}" TEMPLATE "{self.left}"')
+        self.postgres.run(f'CREATE DATABASE "{self.visible}" TEMPLATE template0')
         self._admins = [
             psycopg.connect(self.postgres.url(name), autocommit=True)
             for name in (self.left, self.right)
@@ -58,7 +73,7 @@ class Databases:
     ) -> None:
         for admin in self._admins:
             admin.close()
-        for name in (self.left, self.right):
+        for name in (self.left, self.right, self.visible):
             self.postgres.run(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     async def _prepare(self) -> tuple[Catalog, dict[Grant, str]]:
@@ -79,49 +94,35 @@ class Databases:
 
     def conninfos(self) -> Sequence[str]:
         """Where the proxy's upstream role reads, on both sides."""
-        options = {
-            "search_path": ",".join(self.policy.schemas),
-            "statement_timeout": f"{STATEMENT_S}s",
-            "default_transaction_read_only": "on",
-            "TimeZone": "UTC",
-        }
-        joined = "%20".join(f"-c%20{name}%3D{value}" for name, value in options.items())
         return [
-            f"{self.postgres.url(name, READER)}&options={joined}"
+            f"{self.postgres.url(name, READER)}&options={options(self.policy)}"
             for name in (self.left, self.right)
         ]
 
     # --- rows ---
 
-    def fill(
-        self, pair: Pair, random: Random, *, shuffled: bool = False, analyzed: bool = False
-    ) -> None:
-        """Put the two sides' rows into the databases, in their own order or in another; with
-        statistics of them, hidden rows and values included, or without.
+    def fill(self, pair: Pair, random: Random, *, analyzed: bool = False) -> None:
+        """Put the two sides' rows into the databases; with statistics of them, hidden rows and
+        values included, or without.
         """
         for admin, side in zip(self._admins, (pair.left, pair.right), strict=True):
             with admin.transaction():
-                self._fill(admin, side, random, shuffled=shuffled)
+                self._fill(admin, side, random)
             if analyzed:
                 admin.execute("ANALYZE")
 
-    def _fill(
-        self, admin: psycopg.Connection, side: Side, random: Random, *, shuffled: bool
-    ) -> None:
-        def order(rows: Sequence[_T]) -> list[_T]:
-            return random.sample(rows, len(rows)) if shuffled else list(rows)
-
+    def _fill(self, admin: psycopg.Connection, side: Side, random: Random) -> None:
         names = sql.SQL(", ").join(sql.Identifier(*table.name.split(".")) for table in TABLES)
         admin.execute(sql.SQL("TRUNCATE {}, consent.subject").format(names))
         for table in TABLES:
             columns = [column.name for column in table.columns]
             with admin.cursor().copy(_copy(table.name, columns)) as copy:
-                for row in order(side.rows[table.name]):
+                for row in side.rows[table.name]:
                     copy.write_row([row[column] for column in columns])
         grants = list(self.grants)
         names_of_grants = ["subject_id", *(self.grants[grant] for grant in grants)]
         with admin.cursor().copy(_copy("consent.subject", names_of_grants)) as copy:
-            for person, own in order(list(side.ledger.items())):
+            for person, own in side.ledger.items():
                 copy.write_row([person, *(_until(own[grant], random) for grant in grants)])
 
 
