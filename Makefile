@@ -16,6 +16,8 @@ LOCKED := $(PIP) --require-hashes --no-deps
 STAMPS := $(VENV)/.stamps
 SOURCES := proxy tests benchmarks build_core.py
 FAST := -m "not slow"
+# A file's tests stay together, so that what they share is made once; each process has its database.
+PARALLEL := -n logical --dist loadfile
 PYTEST_OPTIONS ?=
 
 .PHONY: help
@@ -28,7 +30,7 @@ demo: install ## A car dealer's customer database behind the proxy, with five th
 
 .PHONY: test
 test: install-dev ## The tests, against a real PostgreSQL
-	@$(BIN)/python -m pytest -m "not nightly" $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -m "not nightly" $(PARALLEL) $(PYTEST_OPTIONS)
 
 .PHONY: nightly
 nightly: install-dev ## Every test, those too that show what the others would find
@@ -39,11 +41,11 @@ test-uncompiled: install-dev ## The tests of the compiled modules, with the same
 	@rm -rf build/uncompiled && mkdir -p build/uncompiled
 	@cp -r proxy tests policies benchmarks build_core.py pyproject.toml build/uncompiled/
 	@cd build/uncompiled && ../../$(BIN)/python build_core.py --clean && \
-		../../$(BIN)/python -m pytest -q tests/wire tests/access_log tests/rewrite/test_lift.py
+		../../$(BIN)/python -m pytest -q $(PARALLEL) tests/wire tests/access_log tests/rewrite/test_lift.py
 
 .PHONY: check
 check: format-check lint types ## Format, lint, types and the fast tests: what a change must pass
-	@$(BIN)/python -m pytest -q $(FAST) $(PYTEST_OPTIONS)
+	@$(BIN)/python -m pytest -q $(FAST) $(PARALLEL) $(PYTEST_OPTIONS)
 
 .PHONY: format
 format: install-dev ## Put the code in the project's format
