@@ -24,6 +24,7 @@ from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
 from proxy.rewrite.check import GuardTree, check, expect_guard
+from proxy.rewrite.code import runs_code
 from proxy.rewrite.group_keys import Addition, additions, item_offset
 from proxy.rewrite.guard import sql_text
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
@@ -70,6 +71,7 @@ class _Rewritten:
     tables: tuple[TableUse, ...]
     surface: str
     parameters: int
+    runs_code: bool
 
 
 class Enforcer:
@@ -243,6 +245,7 @@ class Enforcer:
             tables=query.tables,
             surface=query.surface,
             parameters=query.parameters,
+            runs_code=query.runs_code,
             revision=self.revision,
         )
 
@@ -275,6 +278,15 @@ class Enforcer:
             tables=_tables(prepared, wanted),
             surface=_surface(prepared),
             parameters=max(reading.parameters, default=0),
+            runs_code=reading.calls_database or self._runs_code(uses, wanted),
+        )
+
+    def _runs_code(
+        self, uses: Sequence[RelationUse], wanted: Sequence[frozenset[str] | None]
+    ) -> bool:
+        return any(
+            runs_code(self.policy, self.catalog, use.relation, names)
+            for use, names in zip(uses, wanted, strict=True)
         )
 
     def _stand(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.errors import UpstreamProtocolError
+from proxy.session.errors import sqlstate_of
 from proxy.upstream.connection import UpstreamConnection
 from proxy.wire import messages
 from proxy.wire.framing import BackendReader
@@ -39,15 +40,19 @@ _SKIPPED: Final = frozenset(
 
 
 class DatabaseError(Exception):
-    """The upstream answered with an error; `fields` as it sent them. The conversation goes on."""
+    """The upstream answered with an error; `fields` as it sent them. The conversation goes on.
 
-    def __init__(self, fields: dict[str, str]) -> None:
+    `is_analysis`: it came before anything ran.
+    """
+
+    def __init__(self, fields: dict[str, str], *, is_analysis: bool = False) -> None:
         super().__init__(fields.get("C", ""))
         self.fields = fields
+        self.is_analysis = is_analysis
 
     @property
     def sqlstate(self) -> str:
-        return self.fields.get("C", "XX000")
+        return sqlstate_of(self.fields)
 
 
 class RowTooLarge(Exception):  # noqa: N818 - named for what it is
@@ -109,9 +114,13 @@ class Conversation:
         except DatabaseError:
             await self._until_ready()  # the statement's own answer is of no use any more
             raise
+        try:
+            found = await self._until_ready()
+        except DatabaseError as error:
+            raise DatabaseError(error.fields, is_analysis=True) from None
         parameters: tuple[int, ...] = ()
         columns: tuple[tuple[str, int, int], ...] = ()
-        for kind, data in await self._until_ready():
+        for kind, data in found:
             if kind == messages.PARAMETER_DESCRIPTION:
                 parameters = messages.read_parameter_types(data)
             elif kind == messages.ROW_DESCRIPTION:

@@ -48,7 +48,9 @@ _SCHEMAS: Final[Json] = {
                     "message": _TEXT,
                     "hint": {"type": ["string", "null"]},
                     "access_id": {"type": ["string", "null"], "format": "uuid"},
-                }
+                    "position": {"type": "integer", "minimum": 1},
+                },
+                optional=("position",),
             )
         }
     ),

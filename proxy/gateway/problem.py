@@ -3,7 +3,7 @@
     {"error": {"sqlstate": …, "reason": …, "message": …, "hint": …, "access_id": …}}
 
 A refusal (`Refused`), an error of the database and a mistake in HTTP look alike to a client; all
-five keys are always there.
+five keys are always there, and `position` where it is known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Final
 import orjson
 
 from proxy.errors import Reason, Refused
-from proxy.session.errors import has_shown_hint
 
 DATABASE_ERROR: Final = "database_error"
 
@@ -45,27 +44,30 @@ class Problem(Exception):  # noqa: N818 - what a client is told; not every one i
         self.sqlstate = sqlstate
         self.hint = hint
         self.access_id = access_id
+        self.position: int | None = None
+        """Where in the tool's text, in characters from 1; set where it is known."""
         self.headers = dict(headers or {})
         self.is_last = is_last
         """The connection is closed: what the client sent after it is not to be believed."""
 
     def body(self) -> dict[str, object]:
-        return {
-            "error": {
-                "sqlstate": self.sqlstate,
-                "reason": self.reason,
-                "message": self.message,
-                "hint": self.hint,
-                "access_id": self.access_id,
-            }
+        error: dict[str, object] = {
+            "sqlstate": self.sqlstate,
+            "reason": self.reason,
+            "message": self.message,
+            "hint": self.hint,
+            "access_id": self.access_id,
         }
+        if self.position is not None:
+            error["position"] = self.position
+        return {"error": error}
 
     def json(self) -> bytes:
         return orjson.dumps(self.body())
 
 
 def of_refusal(refused: Refused, access_id: str | None) -> Problem:
-    return Problem(
+    problem = Problem(
         refused.http_status,
         refused.reason.value,
         refused.message,
@@ -73,20 +75,24 @@ def of_refusal(refused: Refused, access_id: str | None) -> Problem:
         hint=refused.hint,
         access_id=access_id,
     )
+    problem.position = refused.position
+    return problem
 
 
 def of_database_error(fields: Mapping[str, str], access_id: str | None) -> Problem:
-    """PostgreSQL's own error, with the fields that can not speak of hidden values (G7)."""
-    sqlstate = fields.get("C", "XX000")
+    """PostgreSQL's own error; `fields` are those that a tool may read (session/errors.py)."""
+    sqlstate = fields["C"]
     status, reason = _classify(sqlstate)
-    return Problem(
+    problem = Problem(
         status,
         reason,
         fields.get("M", "the database reported an error"),
         sqlstate=sqlstate,
-        hint=fields["H"] if has_shown_hint(fields) else None,
+        hint=fields.get("H"),
         access_id=access_id,
     )
+    problem.position = int(fields["P"]) if "P" in fields else None
+    return problem
 
 
 # By SQLSTATE, else by its class; what is in neither is the statement's own mistake.

@@ -86,7 +86,8 @@ async def query(request: BaseRequest, caller: Caller, parts: Parts) -> StreamRes
             plan = await _replanned(asked, plan, parts)
             access = parts.recorder.intend(asked.asker, plan, started_at)
             streaming = Streaming(request, parts, media, access)
-            await streaming.run(conversation, _settings(asked.context), plan, values)
+            settings = _settings(asked.context)
+            await streaming.run(conversation, settings, plan, values, asked.sql)
     except Refused as refused:
         # Nothing has left: no connection was free, or no record could be written.
         if refused.reason is Reason.ACCESS_LOG_UNAVAILABLE:

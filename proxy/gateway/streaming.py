@@ -24,6 +24,7 @@ from proxy.gateway.recording import Access
 from proxy.gateway.results import Column, Form, content_type, form_of
 from proxy.gateway.services import Parts
 from proxy.rewrite.plan import Plan
+from proxy.session.errors import Place, reach, shown_error
 
 # Small results leave in one piece; larger ones in pieces of about this size.
 _PIECE_BYTES: Final = 32 * 1024
@@ -49,8 +50,12 @@ class Streaming:
         settings: str,
         plan: Plan,
         values: Sequence[object],
+        text: str,
     ) -> None:
-        """Run `plan` and send all but the end of its result. What fails is kept for `finish`."""
+        """Run `plan` and send all but the end of its result. What fails is kept for `finish`.
+
+        `text` is the tool's own.
+        """
         access = self._access
         access.sent_at = time.monotonic()
         try:
@@ -71,7 +76,7 @@ class Streaming:
             TimeoutError,
             UpstreamProtocolError,
         ) as error:
-            self._problem, self._sqlstate = _problem_of(error, access.id)
+            self._problem, self._sqlstate = _problem_of(error, access.id, plan, text)
         except BaseException:
             self._parts.recorder.conclude(access, "error", "XX000")
             raise
@@ -170,11 +175,15 @@ class Streaming:
         self._parts.recorder.conclude(self._access, state)
 
 
-def _problem_of(error: BaseException, access_id: str | None) -> tuple[Problem, str]:
+def _problem_of(
+    error: BaseException, access_id: str | None, plan: Plan, text: str
+) -> tuple[Problem, str]:
     """The answer, and the SQLSTATE of the outcome."""
     match error:
         case DatabaseError():
-            return of_database_error(error.fields, access_id), error.sqlstate
+            place = Place(plan.text, text)
+            fields = shown_error(error.fields, reach(plan), place, is_analysis=error.is_analysis)
+            return of_database_error(fields, access_id), error.sqlstate
         case Problem():
             error.access_id = access_id
             return error, error.sqlstate or "22023"  # invalid_parameter_value

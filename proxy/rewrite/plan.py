@@ -88,6 +88,9 @@ class Plan:
     # columns with types. Plans of equal `surface` describe alike.
     surface: str = ""
     parameters: int = 0  # number of $n in the statement
+    # Code of the database's own runs in it (a view, a policy's function): what an error says may
+    # be of values that the tool may not see.
+    runs_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

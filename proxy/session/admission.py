@@ -194,6 +194,7 @@ class Admission:
                 refused = found
             else:
                 source = found.runs
+        run.source = source
         if refused is None and poison is None:
             refused = self._purpose_objection(source or plan)
         if refused is None and poison is None:

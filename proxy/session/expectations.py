@@ -7,7 +7,7 @@ head (docs/decisions/0002).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -85,6 +85,8 @@ class Run:
     bytes: int = 0
     is_gated: bool = False  # the record's barrier stands before the first byte of the result
     is_over: bool = False
+    source: Plan | None = None  # what FETCH or EXECUTE reads
+    index: int = 0  # its place among the statements of the tool's text
     # What the session knows once the statement has completed; gets the command tag.
     effect: Callable[[str], None] | None = None
 
@@ -99,6 +101,8 @@ class Expectation:
     poison: Poison | None = None  # in place of Parse, Bind, Describe or Close
     runs: deque[Run] = field(default_factory=deque)  # EXECUTE: one; QUERY: one per statement
     portal: Portal | None = None  # EXECUTE
+    text: str = ""  # QUERY: the tool's own text …
+    texts: Sequence[bytes] = ()  # … and what was sent for each run
     # What was entered when the message was forwarded.
     name: bytes = b""
     statement: Entry[Prepared] | None = None

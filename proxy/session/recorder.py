@@ -39,6 +39,7 @@ def error_of(refused: Refused, *, access_id: str | None, severity: str = "ERROR"
         refused.message,
         detail=f"{detail}; access: {access_id}" if access_id else detail,
         hint=refused.hint,
+        position=refused.position,
     )
 
 

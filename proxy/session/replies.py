@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from proxy.access_log.record import State
 from proxy.errors import InvariantError, UpstreamProtocolError
-from proxy.session.errors import clean_error, fatal
+from proxy.session.errors import Place, Reach, fatal, reach, shown_error, shown_notice, sqlstate_of
 from proxy.session.expectations import LEGAL, POISON_SQLSTATE, Expectation, Poison, Reply, Run
 from proxy.session.state import SessionState
 from proxy.wire import messages as m
@@ -207,9 +207,9 @@ class Replies:
         state = self._state
         fields = m.read_fields(part)
         head = state.queue[0] if state.queue else None
-        sqlstate = fields.get("C", "XX000")
+        sqlstate = sqlstate_of(fields)
         if fields.get("V", fields.get("S")) != "ERROR":
-            error = clean_error(m.ERROR, fields, self._reads(head))
+            error = self._shown(head, fields)
             if head is not None and head.runs:
                 self._gate(head.runs[0])
             raise UpstreamEnded(error)
@@ -241,8 +241,8 @@ class Replies:
             self._gate(run)
         elif head.reply is Reply.BIND and head.portal is not None and head.portal.plan.tables:
             # Planned with the parameters' values, and failed: what it says counts as a result.
-            self._record_failed_bind(head, fields.get("C", "XX000"))
-        state.outbox.put(clean_error(m.ERROR, fields, self._reads(head)))
+            self._record_failed_bind(head, sqlstate_of(fields))
+        state.outbox.put(self._shown(head, fields))
 
     def _record_failed_bind(self, head: Expectation, sqlstate: str) -> None:
         state = self._state
@@ -296,17 +296,15 @@ class Replies:
             if head.runs[0].is_swallowed:
                 return
             self._gate(head.runs[0])
-        state.outbox.put(clean_error(m.NOTICE, m.read_fields(part), self._reads(head)))
+        shown = shown_notice(m.read_fields(part), _reach(head))
+        if shown is not None:
+            state.outbox.put(m.error(m.NOTICE, shown))
 
-    def _reads(self, head: Expectation | None) -> bool:
-        """Whether an error or notice may speak of what a statement read."""
-        if head is None:
-            return False
-        if head.portal is not None:
-            return bool(head.portal.plan.tables) or any(run.id for run in head.runs)
-        if head.statement is not None and head.statement.value is not None:
-            return bool(head.statement.value.runs.tables)
-        return any(run.plan is None or bool(run.id) for run in head.runs) or head.poison is not None
+    def _shown(self, head: Expectation | None, fields: Mapping[str, str]) -> bytes:
+        """PostgreSQL's error with what of it the tool may read."""
+        is_analysis = head is not None and head.reply is Reply.PARSE
+        place = None if head is None else _place(head)
+        return m.error(m.ERROR, shown_error(fields, _reach(head), place, is_analysis=is_analysis))
 
     def _parameter(self, part: bytes) -> None:
         state = self._state
@@ -324,3 +322,31 @@ class Replies:
                 state.told[name] = value
                 state.outbox.put(m.parameter_status(name, value))
         self._untold.clear()
+
+
+def _reach(head: Expectation | None) -> Reach:
+    """Of what an error or notice in answer to this may speak."""
+    if head is None:
+        return Reach.NOTHING
+    plans = [] if head.portal is None else [head.portal.plan]
+    if head.statement is not None and head.statement.value is not None:
+        plans.append(head.statement.value.runs)
+    run = head.runs[0] if head.runs else None
+    if run is not None:
+        plans += [plan for plan in (run.plan, run.source) if plan is not None]
+    # Where it is not known what is meant (Describe, Sync), it may be what was read before.
+    return reach(*plans) if plans else Reach.GUARDED
+
+
+def _place(head: Expectation) -> Place | None:
+    """The text that an error's position is of, and the tool's."""
+    if head.texts and head.runs:
+        at = len(head.texts) - len(head.runs)
+        before = sum(len(each.decode()) + 2 for each in head.texts[:at])
+        return Place(head.texts[at].decode(), head.text, head.runs[0].index, before)
+    if head.statement is not None and head.statement.value is not None:
+        prepared = head.statement.value
+        return Place(prepared.plan.text, prepared.text, prepared.index)
+    if head.portal is not None:
+        return Place(head.portal.plan.text, head.portal.text)
+    return None

@@ -122,6 +122,7 @@ class Requests:
                     count=len(entries),
                 )
                 run = yield from admission.admit(statement, epoch, names, self._received_at)
+            run.index = index
             runs.append(run)
             if run.poison is not None or run.plan is None:
                 texts.append(POISON_TEXT)
@@ -134,7 +135,7 @@ class Requests:
         if state.is_skipping:
             self._abandon(runs)
             return
-        self._forward_query(b"\n;".join(texts), runs)
+        self._forward_query(b"\n;".join(texts), runs, text if isinstance(text, str) else "", texts)
 
     def _add_reset(self, plan: Plan, setting: str, runs: deque[Run], texts: list[bytes]) -> None:
         initial = self._initial_sql(setting)
@@ -143,14 +144,18 @@ class Requests:
             runs.append(Run(None, is_swallowed=True))
             texts.append(initial)
 
-    def _forward_query(self, text: bytes, runs: deque[Run]) -> None:
+    def _forward_query(
+        self, text: bytes, runs: deque[Run], own: str = "", texts: Sequence[bytes] = ()
+    ) -> None:
         state = self._state
         plans = [run.plan for run in runs if run.plan is not None]
         self._note_meaning(plans)
         now = state.clock()
         for run in runs:
             run.forwarded_at = now
-        state.forward(m.query(text), Expectation(Reply.QUERY, state.segment, runs=runs))
+        state.forward(
+            m.query(text), Expectation(Reply.QUERY, state.segment, runs=runs, text=own, texts=texts)
+        )
         # Simple queries use the unnamed statement and portal (manual, "Simple Query").
         state.statements.remove(b"")
         state.portals.remove(b"")

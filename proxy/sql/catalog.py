@@ -61,6 +61,7 @@ class Relation:
     # Columns that carry a valid, non-partial, immediate unique index on plain columns.
     unique_keys: frozenset[tuple[str, ...]]
     is_barrier: bool = False  # a view WITH (security_barrier)
+    has_row_security: bool = False
 
     @property
     def is_open_view(self) -> bool:
@@ -281,6 +282,7 @@ def _relations(
             columns=columns.get(row["oid"], ()),
             unique_keys=keys.get(row["oid"], frozenset()),
             is_barrier=row["is_barrier"],
+            has_row_security=row["has_row_security"],
         )
         for row in rows
         if row["oid"] >= FIRST_NORMAL_OID

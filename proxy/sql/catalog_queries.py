@@ -23,7 +23,8 @@ RELATIONS: Final = """
 SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
        c.relkind::text AS kind,
        EXISTS (SELECT FROM pg_options_to_table(c.reloptions)
-                WHERE option_name = 'security_barrier' AND option_value::bool) AS is_barrier
+                WHERE option_name = 'security_barrier' AND option_value::bool) AS is_barrier,
+       c.relrowsecurity AS has_row_security
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
     OR (n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')
@@ -193,12 +194,14 @@ BY_RELATION: Final[Mapping[str, str]] = {
 # Hashes are summed, so that nothing has to be sorted.
 FINGERPRINT: Final = """
 WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY($1::text[])),
-     c AS (SELECT oid, relnamespace, relname, relkind, reltype, reloptions FROM pg_class
+     c AS (SELECT oid, relnamespace, relname, relkind, reltype, reloptions, relrowsecurity
+             FROM pg_class
             WHERE relnamespace IN (SELECT oid FROM n))
 SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat(oid, ' ', nspname), 0))) FROM n),
   (SELECT concat(count(*), ':', sum(hashtextextended(
-     concat_ws(' ', oid, relnamespace, relname, relkind, reloptions::text), 0))) FROM c),
+     concat_ws(' ', oid, relnamespace, relname, relkind, reloptions::text, relrowsecurity), 0)))
+     FROM c),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', attrelid, attnum, xmin), 0)))
      FROM pg_attribute WHERE attrelid IN (SELECT oid FROM c)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', indexrelid, xmin), 0)))

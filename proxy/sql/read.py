@@ -99,7 +99,7 @@ class Reading:
     starred_selects: set[int] = field(default_factory=set)
     schema_uses: list[SchemaUse] = field(default_factory=list)  # `s.t.c` and `s.t.*`, as they stand
     parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
-    has_functions: bool = False
+    calls_database: bool = False  # a function that the policy names, not one of PostgreSQL's
 
 
 @dataclass(frozen=True, slots=True)
@@ -561,7 +561,6 @@ class _Walker:
         )
 
     def _function(self, node: Tree) -> None:
-        self.reading.has_functions = True
         names = names_of(node["funcname"])
         schema = names[0] if len(names) == 2 else None
         name = names[-1]
@@ -576,6 +575,7 @@ class _Walker:
             ):
                 return
             if schema is not None and (schema, name, count) in self._lists.functions:
+                self.reading.calls_database = True
                 return
         raise Refused(
             Reason.FUNCTION_NOT_ALLOWED,

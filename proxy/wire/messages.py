@@ -228,7 +228,13 @@ def error(kind: int, fields: Mapping[str, str]) -> bytes:
 
 
 def refusal(
-    severity: str, sqlstate: str, text: str, *, detail: str | None = None, hint: str | None = None
+    severity: str,
+    sqlstate: str,
+    text: str,
+    *,
+    detail: str | None = None,
+    hint: str | None = None,
+    position: int | None = None,
 ) -> bytes:
     """An ErrorResponse of our own. `severity` is ERROR or FATAL."""
     fields = {"S": severity, "V": severity, "C": sqlstate, "M": text}
@@ -236,6 +242,8 @@ def refusal(
         fields["D"] = detail
     if hint is not None:
         fields["H"] = hint
+    if position is not None:
+        fields["P"] = str(position)
     return error(ERROR, fields)
 
 

@@ -129,9 +129,10 @@ async def test_errors_of_statements_that_read_name_no_value_but_their_own_messag
     fields = error(await client.query("SELECT b::integer FROM people WHERE a = 1"))
     assert set(fields) == {"S", "V", "C", "M"}
     fields = error(await client.query("SELECT nosuch FROM people"))
-    assert set(fields) <= {"S", "V", "C", "M", "H"}
+    assert fields["P"] == "8"
+    assert set(fields) <= {"S", "V", "C", "M", "D", "H", "P"}
     fields = error(await client.query("SELECT nosuch"))
-    assert not set(fields) & set("PpqWFLRstcdn")
+    assert not set(fields) & set("pqWFLRstcdn")
 
 
 async def test_text_that_is_not_utf8_is_refused_as_postgresql_would(proxy: Proxy) -> None:
