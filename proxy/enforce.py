@@ -128,7 +128,7 @@ class Enforcer:
             try:
                 plan = self._statement(statement, context)
             except Refused as refused:
-                plans.append(self._describe_refusal(refused, statement))
+                plans.append(_positioned(self._describe_refusal(refused, statement), text))
                 break
             except RecursionError:
                 plans.append(Refused(Reason.STATEMENT_TOO_DEEP, "the statement nests too deeply"))
@@ -180,7 +180,10 @@ class Enforcer:
         """
         text = without_comments(statement.text).strip()
         (again,) = parse(text)  # the first attempt has changed the tree
-        return self._query(again.node, text, context)
+        try:
+            return self._query(again.node, text, context)
+        except Refused as refused:
+            raise _elsewhere(refused) from None
 
     def _declare(self, statement: RawStatement, context: PlanContext) -> Plan:
         plan = self._enclosed(Kind.DECLARE, statement, context, "")
@@ -200,13 +203,16 @@ class Enforcer:
         inner_text = canonical_inner(statement.text, statement.kind)
         (inner,) = self.plan(inner_text, replace(context, is_extended=True))
         if isinstance(inner, Refused):
-            raise inner
+            raise _elsewhere(inner)
         # PREPARE itself reads nothing: its EXECUTE does, and is recorded with these tables.
         return replace(plan, name=statement.node.get("name"), inner=inner, tables=())
 
     def _copy(self, statement: RawStatement, context: PlanContext) -> Plan:
-        statement = copying.as_query(statement)
-        return self._enclosed(Kind.COPY, statement, context, ")")
+        query = copying.as_query(statement)
+        try:
+            return self._enclosed(Kind.COPY, query, context, ")")
+        except Refused as refused:
+            raise (refused if query is statement else _elsewhere(refused)) from None
 
     def _enclosed(
         self, kind: Kind, statement: RawStatement, context: PlanContext, closing: str
@@ -319,10 +325,12 @@ class Enforcer:
             relation = self._find(schema, name, context.search_path)
             if relation is None:
                 shown = f"{schema}.{name}" if schema else name
+                # The same, whether there is no such relation or it is not the tool's to see.
                 raise Refused(
                     Reason.TABLE_NOT_IN_POLICY,
-                    f'relation "{shown}" is not in the policy',
-                    hint="The policy's `tables` list what a tool may read.",
+                    f'relation "{shown}" does not exist',
+                    hint="For tools there are the relations that the policy's `tables` list.",
+                    sqlstate="42P01",
                 )
             if relation in self._out_of_service:
                 raise Refused(
@@ -381,6 +389,20 @@ class Enforcer:
         described = normalise(statement.text, self._known_names)
         refused.statement, refused.shape = described.text, described.shape
         return refused
+
+
+def _positioned(refused: Refused, text: str) -> Refused:
+    """The refusal, with its position in the tool's text where that is known."""
+    if refused.position is None and refused.location is not None and refused.location >= 0:
+        before = text.encode()[: refused.location]
+        refused.position = len(before.decode(errors="ignore")) + 1
+    return refused
+
+
+def _elsewhere(refused: Refused) -> Refused:
+    """The refusal of a text that is not the tool's: its places are not of the tool's text."""
+    refused.position = refused.location = None
+    return refused
 
 
 # --- pure helpers ----------------------------------------------------------------------------

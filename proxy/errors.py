@@ -93,6 +93,9 @@ class Refused(Exception):  # noqa: N818 - the project's word for the verdict "no
         # empty where the text could not even be scanned.
         self.statement = ""
         self.shape = ""
+        # Where the refused node stands in the tool's text, in bytes from 0 (enforce.py makes a
+        # position of it).
+        self.location: int | None = None
 
     @property
     def http_status(self) -> int:
@@ -103,7 +106,7 @@ class Refused(Exception):  # noqa: N818 - the project's word for the verdict "no
         return (
             _rebuild_refused,
             (self.reason, self.message, self.hint, self.sqlstate, self.position),
-            {"statement": self.statement, "shape": self.shape},
+            {"statement": self.statement, "shape": self.shape, "location": self.location},
         )
 
 

@@ -216,6 +216,13 @@ def _is_star(target: Tree) -> bool:
     return len(fields) == 1 and "A_Star" in fields[0]
 
 
+def _placed(refused: Refused, node: Tree) -> Refused:
+    """The refusal, as one of this node, unless it is of a node inside it."""
+    if refused.location is None:
+        refused.location = node.get("location")
+    return refused
+
+
 class _Walker:
     def __init__(self, resolve: NameResolver, lists: Lists) -> None:
         self.reading = Reading()
@@ -263,19 +270,22 @@ class _Walker:
                 f"this form of statement is not supported: {kind}",
                 hint="Write it in another way; only reading is supported.",
             )
-        if kind.startswith("Json"):
-            self._json()
-        if kind == "SelectStmt":
-            self.select(node, ctes, scopes)
-        elif kind == "RangeVar":
-            raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")
-        elif kind == "ColumnRef":
-            self._column(node, scopes)
-        else:
-            check = self._checks.get(kind)
-            if check is not None:
-                check(node)
-            self.walk(node, ctes, scopes)
+        try:
+            if kind.startswith("Json"):
+                self._json()
+            if kind == "SelectStmt":
+                self.select(node, ctes, scopes)
+            elif kind == "RangeVar":
+                raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")
+            elif kind == "ColumnRef":
+                self._column(node, scopes)
+            else:
+                check = self._checks.get(kind)
+                if check is not None:
+                    check(node)
+                self.walk(node, ctes, scopes)
+        except Refused as refused:
+            raise _placed(refused, node) from None
 
     def _json(self) -> None:
         """To a server whose grammar is older, JSON_VALUE(…) and its like are functions by name."""
@@ -432,7 +442,10 @@ class _Walker:
             raise Refused(Reason.NOT_UNDERSTOOD, "another database can not be read from here")
         if not node.get("inh"):
             raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
-        relation = self._resolve(schema, name)
+        try:
+            relation = self._resolve(schema, name)
+        except Refused as refused:
+            raise _placed(refused, node) from None
         use = RelationUse(
             relation=relation,
             holder=holder,
@@ -629,7 +642,10 @@ class _Walker:
             )
 
     def _type(self, node: Tree) -> None:
-        check_type(node, self._lists)
+        try:
+            check_type(node, self._lists)
+        except Refused as refused:
+            raise _placed(refused, node) from None
 
     def _collation(self, node: Tree) -> None:
         names = names_of(node.get("collname", []))
