@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from proxy.demo.embedded import EmbeddedPostgres
+from tests.versions.servers import VERSIONS, Servers
+
+_looked_at: list[str] = []
 
 
 @pytest_asyncio.fixture
@@ -14,3 +18,30 @@ async def connection(postgres: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connec
     connection = await asyncpg.connect(postgres.url())
     yield connection
     await connection.close()
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def of_version(version: str, servers: Servers) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to a server of each version, one after the other."""
+    connection = await asyncpg.connect(servers.of(version).url())
+    _looked_at.append(str(await connection.fetchval("SHOW server_version")))
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _say_which_versions(pytestconfig: pytest.Config) -> Iterator[None]:
+    yield
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and _looked_at:
+        reporter.write_line(
+            f"\nlists held against PostgreSQL {', '.join(dict.fromkeys(_looked_at))}"
+        )

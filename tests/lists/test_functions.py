@@ -14,7 +14,6 @@ from proxy.sql.functions import (
     is_operator_allowed,
     is_type_allowed,
 )
-from proxy.sql.lists.make import differences, make
 
 
 def catalog(**changes: object) -> Catalog:
@@ -30,12 +29,6 @@ def catalog(**changes: object) -> Catalog:
         "revision": "",
     }
     return Catalog(**(fields | changes))  # type: ignore[arg-type]
-
-
-async def test_the_files_are_what_the_rules_make_of_postgresql_18(
-    connection: asyncpg.Connection,
-) -> None:
-    assert differences(await make(connection)) == []
 
 
 # Verified leaks, and functions whose answer depends on more than their arguments.

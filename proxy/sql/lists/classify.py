@@ -1,0 +1,124 @@
+"""What a function, operator, cast or type does: its class, by rules and by people's decisions.
+
+Two classes may be used: `computes` (nothing is read but arguments, clock, chance and the session's
+own settings) and `catalog` (structure is read as well). Every other class is a reason to refuse.
+None of the classes fits: unclassified, which fails a test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+
+from proxy.sql.lists.entries import Entry
+
+FOLDER: Final = Path(__file__).parent
+COMPUTES: Final = "computes"
+CATALOG: Final = "catalog"
+MACHINERY: Final = "machinery"
+ALLOWED: Final = frozenset({COMPUTES, CATALOG})
+
+# Functions that PostgreSQL itself describes as the inside of an operator, an aggregate, an index
+# or a type. The operator or aggregate is classified for itself.
+_INSIDE: Final = re.compile(
+    r"^(implementation of |aggregate (transition|final|combine|serial|deserial)|hash( a |$)"
+    r"|less-equal-greater|larger of two|smaller of two|I/O|\(internal\)"
+    r"|(sort|skip|GiST|GIN|SP-GiST|BRIN|planner|window RANGE) (.* )?support)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedClass:
+    """A class of functions that no statement may call."""
+
+    reason: str
+    functions: frozenset[str] = frozenset()
+    like: re.Pattern[str] | None = None
+    argument_checked: frozenset[str] = frozenset()  # refused but for arguments that read.py knows
+
+    def has(self, entry: Entry) -> bool:
+        is_named = covers(self.functions | self.argument_checked, entry)
+        return is_named or (self.like is not None and self.like.fullmatch(entry.name) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """People's decisions: names, `name/n` for n arguments, or `name(types)` for one overload."""
+
+    functions: frozenset[str] = frozenset()
+    catalog_functions: frozenset[str] = frozenset()
+    refused_functions: Mapping[str, RefusedClass] = field(default_factory=dict)
+    stable_operators: frozenset[str] = frozenset()  # names of the functions behind them
+    refused_types: frozenset[str] = frozenset()
+    information_schema_types: frozenset[str] = frozenset()
+
+
+def covers(names: frozenset[str], entry: Entry) -> bool:
+    signature = f"{entry.name}({','.join(entry.arguments)})"
+    counted = f"{entry.name}/{len(entry.arguments)}"
+    return entry.name in names or counted in names or signature in names
+
+
+def read_reviewed(path: Path = FOLDER / "reviewed.yaml") -> Reviewed:
+    content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    refused = content.pop("refused_functions", {})
+    return Reviewed(
+        refused_functions={name: _refused_class(found) for name, found in refused.items()},
+        **{key: frozenset(names) for key, names in content.items()},
+    )
+
+
+def _refused_class(content: Mapping[str, Any]) -> RefusedClass:
+    like = "|".join(content.get("like", ()))
+    return RefusedClass(
+        reason=content["reason"],
+        functions=frozenset(content.get("functions", ())),
+        like=re.compile(like) if like else None,
+        argument_checked=frozenset(content.get("argument_checked", ())),
+    )
+
+
+def classify(entry: Entry, reviewed: Reviewed) -> str | None:
+    """The entry's class; None where no rule and nobody has decided."""
+    match entry.kind:
+        case "type":
+            is_refused = entry.is_internal or entry.name in reviewed.refused_types
+            return MACHINERY if is_refused else COMPUTES
+        case "operator":
+            return _by_volatility(entry, reviewed.stable_operators)
+        case "cast":
+            if entry.function in reviewed.catalog_functions:
+                return CATALOG
+            return _by_volatility(entry, reviewed.functions)
+        case _:
+            return _function_class(entry, reviewed)
+
+
+def _by_volatility(entry: Entry, stable: frozenset[str]) -> str | None:
+    is_known = entry.volatility == "s" and entry.function in stable
+    return COMPUTES if entry.volatility == "i" or is_known else None
+
+
+def _function_class(entry: Entry, reviewed: Reviewed) -> str | None:
+    if entry.is_internal:
+        return MACHINERY
+    for name, refused in reviewed.refused_functions.items():
+        if covers(refused.functions | refused.argument_checked, entry):
+            return name
+    if covers(reviewed.catalog_functions, entry):
+        return CATALOG
+    if covers(reviewed.functions, entry):
+        return COMPUTES
+    if _INSIDE.match(entry.description):
+        return MACHINERY
+    for name, refused in reviewed.refused_functions.items():
+        if refused.has(entry):
+            return name
+    # PostgreSQL's own promise: an immutable function depends on its arguments alone.
+    is_pure = entry.volatility == "i" and entry.kind != "procedure"
+    return COMPUTES if is_pure else None
