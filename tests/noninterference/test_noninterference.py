@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 import pytest
-from sqlglot import exp
 
-import proxy.enforce
-from proxy.rewrite.pushdown import push_down
 from tests.noninterference.asking import Answer, Planning
 from tests.noninterference.databases import Databases
-from tests.noninterference.doors import HttpCaller, open_line
 from tests.noninterference.pairs import make_pair
+from tests.noninterference.report import Report
 from tests.noninterference.rules import Rules
+from tests.noninterference.run import PAIRS, SEED, run
 from tests.noninterference.statements import Statement, Step
-from tests.noninterference.trial import (
-    PAIRS,
-    SEED,
-    STATEMENTS_PER_DATA,
-    Asked,
-    AskedByDoors,
-    AskedByPlans,
-    Report,
-    Trial,
-)
-from tests.world import World
+from tests.noninterference.trial import AskedByPlans, Numbers
 
-# Out of ten statements six are planned and run without the doors, which is faster.
-_BY_POSTGRES, _BY_HTTP = 3, 1
 # What the statements must reach, in parts of a hundred. Measured over many seeds: 96, 45, 12.
 _ANSWERED_MIN, _WITH_ROWS_MIN, _PUSHED_MIN = 90, 35, 5
 # Every one of these must have been asked for at least once in a run of the default length.
@@ -51,64 +36,15 @@ _FEATURES = frozenset(
 ) - {""}
 
 
-class _Counter:
-    """Counts the guards that a condition was pushed into."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.pushed = 0
-        monkeypatch.setattr(proxy.enforce, "push_down", self._counted)
-
-    def _counted(self, *arguments: Any, **options: Any) -> exp.Select | None:
-        made = push_down(*arguments, **options)
-        self.pushed += made is not None
-        return made
-
-
 @pytest.mark.slow
-def test_what_a_tool_may_not_see_changes_no_answer(
-    databases: Databases,
-    rules: Rules,
-    worlds: tuple[World, World],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    counter = _Counter(monkeypatch)
-    enforcer = databases.enforcer()
-
-    def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
-        left, right = worlds
-        planned = AskedByPlans(databases, Planning(enforcer, tool, purpose))
-        lines = AskedByDoors(open_line(left, tool, purpose), open_line(right, tool, purpose))
-        calls = AskedByDoors(HttpCaller(left, tool, purpose), HttpCaller(right, tool, purpose))
-        slots: list[tuple[str, Asked]] = [("by plans", planned)] * 10
-        slots[1 : 1 + 2 * _BY_POSTGRES : 2] = [("by PostgreSQL's protocol", lines)] * _BY_POSTGRES
-        slots[-_BY_HTTP:] = [("by HTTP", calls)] * _BY_HTTP
-        return slots
-
-    report = Trial(databases, rules, SEED, ways).run(PAIRS)
-    report.pushed = counter.pushed
+def test_what_a_tool_may_not_see_changes_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor do statistics of it, which the planner reads, nor plans for large relations."""
+    report = run(SEED, Numbers(PAIRS), processes=2)
     with capsys.disabled():
-        print(f"\n{report}")  # noqa: T201 - the seed and what was reached, in every run's output
-    assert not report.findings, _told(report)
+        print(f"\nseed {SEED}: {report}")  # noqa: T201 - what was reached, in every run's output
+    found = "\n".join(map(str, report.findings))
+    assert not found, f"NONINTERFERENCE_SEED={SEED} NONINTERFERENCE_PAIRS={PAIRS}\n{found}"
     _assert_that_the_run_reached_far(report)
-
-
-@pytest.mark.slow
-def test_statistics_of_what_is_hidden_change_no_rows_and_no_planning(
-    databases: Databases, rules: Rules, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The planner reads the values of all rows: it evaluates some conditions on them."""
-    enforcer = databases.enforcer()
-
-    def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
-        return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
-
-    report = Trial(databases, rules, f"{SEED}/analyzed", ways, analyzed=True).run(
-        PAIRS // 4, per_data=STATEMENTS_PER_DATA // 2
-    )
-    with capsys.disabled():
-        print(f"\nwith statistics, {report}")  # noqa: T201 - as above
-    assert not report.findings, _told(report)
 
 
 @pytest.mark.parametrize("purpose", ["campaign", "personal"])
@@ -142,11 +78,6 @@ def _unnamed(answer: Answer, names: Sequence[str]) -> list[object]:
     hidden = {name.encode() for name in names}
     rows = [[None if value in hidden else value for value in row] for row in outcome.rows]
     return [outcome.tag, outcome.error, sorted(rows, key=repr)]
-
-
-def _told(report: Report) -> str:
-    found = "\n".join(map(str, report.findings))
-    return f"NONINTERFERENCE_SEED={SEED} NONINTERFERENCE_PAIRS={PAIRS}\n{found}"
 
 
 def _assert_that_the_run_reached_far(report: Report) -> None:

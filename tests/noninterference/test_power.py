@@ -22,11 +22,11 @@ from proxy.rewrite.splice import Stand, splice
 from tests.noninterference.asking import Planning
 from tests.noninterference.databases import Databases
 from tests.noninterference.rules import Rules
-from tests.noninterference.trial import Asked, AskedByPlans, Trial
+from tests.noninterference.trial import ANALYZED, Asked, AskedByPlans, Numbers, Trial
 
 # A bounded run: with this seed each defect is found well before its end.
 _SEED = "power"
-_STATEMENTS_MAX = 4000
+_NUMBERS = Numbers(4000, per_block=60)
 _CONSENTED = ("campaign", "interest", "recall")
 _MASKED = ("personal", "measure", "service", "research")
 
@@ -222,7 +222,7 @@ def test_a_run_finds_that(
         return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
 
     report = Trial(databases, rules, f"{_SEED}/{defect}", ways).run(
-        _STATEMENTS_MAX, purposes=purposes, findings_max=1, per_data=60, shrink_attempts_max=0
+        _NUMBERS, purposes=purposes, findings_max=1, shrink_attempts_max=0
     )
     assert report.findings, report
 
@@ -238,7 +238,7 @@ def test_a_run_with_statistics_finds_that_the_planner_meets_removed_values(
     def ways(tool: str, purpose: str) -> list[tuple[str, Asked]]:
         return [("by plans", AskedByPlans(databases, Planning(enforcer, tool, purpose)))]
 
-    report = Trial(databases, rules, _SEED, ways, analyzed=True).run(
-        _STATEMENTS_MAX, purposes=_CONSENTED, findings_max=1, per_data=60, shrink_attempts_max=0
+    report = Trial(databases, rules, _SEED, ways, [ANALYZED]).run(
+        _NUMBERS, purposes=_CONSENTED, findings_max=1, shrink_attempts_max=0
     )
     assert report.findings, report

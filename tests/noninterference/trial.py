@@ -1,15 +1,12 @@
-"""A run: pairs of databases, statements asked of both, and what came of it.
+"""A trial: pairs of databases, statements asked of both, and what came of it.
 
-NONINTERFERENCE_SEED and NONINTERFERENCE_PAIRS choose the run; a difference is told with the
-simplest statement that shows it, and with what the two sides do not share.
+A difference is told with the simplest statement that shows it.
 """
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
@@ -18,18 +15,25 @@ from tests.noninterference.asking import FIELDS_LEFT, Answer, Line, Planning, re
 from tests.noninterference.chance import Chance, shrink
 from tests.noninterference.databases import Databases
 from tests.noninterference.pairs import Pair, make_pair
+from tests.noninterference.report import Finding, Report
 from tests.noninterference.rules import Rules
 from tests.noninterference.scope import Relation, relations
-from tests.noninterference.statements import Statement, make_statement
+from tests.noninterference.statements import Statement, Step, make_statement
 from tests.noninterference.visible import Visible
 
-PAIRS: Final = int(os.environ.get("NONINTERFERENCE_PAIRS", "2000"))
-# The same statements in every run, unless another seed is asked for: so it is a change that fails
-# a run, and not chance. Seeds of their own have the longer runs.
-SEED: Final = os.environ.get("NONINTERFERENCE_SEED") or "consent"
 STATEMENTS_PER_DATA: Final = 125  # then both databases are filled anew, for the next purpose
 SHRINK_ATTEMPTS_MAX: Final = 400
 FINDINGS_MAX: Final = 3
+# How the databases behind a pair are: with statistics of all rows, hidden ones included, as a real
+# one has; or planning every statement as if its relations were large.
+PLAIN, ANALYZED, PARALLEL = "plain", "with statistics", "in parallel"
+_LARGE: Final = (
+    "debug_parallel_query = on",
+    "min_parallel_table_scan_size = 0",
+    "min_parallel_index_scan_size = 0",
+    "parallel_setup_cost = 0",
+    "parallel_tuple_cost = 0",
+)
 
 
 class Asked(Protocol):
@@ -56,6 +60,11 @@ class AskedByPlans:
         left, right = databases.conninfos()
         self.lines = Line.open(left, FIELDS_LEFT), Line.open(right, FIELDS_LEFT)
         self.texts: list[str] = []
+
+    def expect_large_relations(self) -> None:
+        for line in self.lines:
+            for setting in _LARGE:
+                line.outcomes(Step(f"SET {setting}"), is_ordered=True)
 
     def ask(self, statement: Statement) -> tuple[Answer, Answer]:
         planned = self.planning.planned(statement)
@@ -84,71 +93,27 @@ class AskedByDoors:
         self.right.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A statement that tells the two sides apart."""
-
-    number: int
-    purpose: str
-    way: str
-    statement: Statement
-    left: Answer
-    right: Answer
-
-    def __str__(self) -> str:
-        texts = "\n".join(
-            f"    {step.protocol}: {step.text} {step.values}" for step in self.statement.steps
-        )
-        return (
-            f"statement {self.number} ({self.way}, purpose {self.purpose}) tells the two sides"
-            f" apart:\n{texts}\n  left:  {self.left}\n  right: {self.right}"
-        )
-
-
-@dataclass(slots=True)
-class Report:
-    asked: int = 0
-    refused: int = 0
-    failed: int = 0
-    timed_out: int = 0
-    open: int = 0  # answers that follow the order of rows, which SQL leaves open
-    with_rows: int = 0
-    pushed: int = 0
-    differences: int = 0  # rows that the two sides of all pairs do not share
-    ways: Counter[str] = field(default_factory=Counter)
-    marks: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
-
-    def note(self, statement: Statement, answer: Answer, way: str) -> None:
-        self.asked += 1
-        self.ways[way] += 1
-        self.marks.update(statement.marks)
-        if answer.is_refused:
-            self.refused += 1
-        elif answer.error is not None:
-            self.failed += 1
-        elif answer.row_count:
-            self.with_rows += 1
-        if answer.error is not None:
-            fields = dict(answer.error.error)
-            self.errors[f"{fields['SQLSTATE']} {fields['MESSAGE_PRIMARY'][:60]}"] += 1
-
-    def __str__(self) -> str:
-        marks = ", ".join(f"{name} {count}" for name, count in self.marks.most_common())
-        return (
-            f"non-interference, seed {SEED}: {self.asked} statements"
-            f" ({', '.join(f'{count} {way}' for way, count in self.ways.items())}),"
-            f" {self.refused} refused, {self.failed} failed, {self.with_rows} with rows,"
-            f" {self.pushed} with a pushed condition, {self.timed_out} too slow,"
-            f" {self.open} left open by SQL;"
-            f" {self.differences} hidden rows differ\nfeatures: {marks}"
-        )
-
-
 Answers = tuple[Answer, Answer]
 Ways = Sequence[tuple[str, Asked]]  # one of them by plans
 Opener = Callable[[str, str], Ways]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The statements to ask, by number. Those of one pair of databases are a block; of every
+    `parts` blocks, one is asked here.
+    """
+
+    count: int
+    first: int = 0
+    per_block: int = STATEMENTS_PER_DATA
+    part: int = 0
+    parts: int = 1
+
+    def blocks(self) -> Iterator[range]:
+        for start in range(self.first, self.first + self.count, self.per_block):
+            if start // self.per_block % self.parts == self.part:
+                yield range(start, min(start + self.per_block, self.first + self.count))
 
 
 class Trial:
@@ -160,44 +125,46 @@ class Trial:
         rules: Rules,
         seed: str,
         open_ways: Opener,
-        *,
-        analyzed: bool = False,
+        modes: Sequence[str] = (PLAIN,),
     ) -> None:
         self._databases = databases
         self._rules = rules
         self._seed = seed
         self._open_ways = open_ways
         self.report = Report()
-        self._analyzed = analyzed
+        self._modes = modes
 
     def run(
         self,
-        pairs: int,
+        numbers: Numbers,
         *,
-        purposes: Sequence[str] | None = None,
+        purposes: Sequence[str] = (),
         findings_max: int = FINDINGS_MAX,
-        per_data: int = STATEMENTS_PER_DATA,
         shrink_attempts_max: int = SHRINK_ATTEMPTS_MAX,
     ) -> Report:
-        """Ask so many statements, or fewer where findings enough were made."""
+        """Ask these statements, or fewer where findings enough were made."""
         self._shrink_attempts_max = shrink_attempts_max
-        names = list(purposes or self._rules.purposes)
-        for start in range(0, pairs, per_data):
-            purpose = names[start // per_data % len(names)]
-            self._run_pair(purpose, range(start, min(start + per_data, pairs)), findings_max)
+        names = purposes or list(self._rules.purposes)
+        for block in numbers.blocks():
+            purpose = names[block.start // numbers.per_block % len(names)]
+            self._run_block(purpose, block, findings_max)
             if len(self.report.findings) >= findings_max:
                 break
         return self.report
 
-    def _run_pair(self, purpose: str, numbers: range, findings_max: int) -> None:
+    def _run_block(self, purpose: str, numbers: range, findings_max: int) -> None:
         random = Random(f"{self._seed}/data/{numbers.start}")
+        mode = random.choice(self._modes)
         pair = make_pair(self._rules, list(self._databases.grants), purpose, random)
-        self._databases.fill(pair, random, analyzed=self._analyzed)
+        self._databases.fill(pair, random, analyzed=mode == ANALYZED)
         self.report.differences += pair.differences
         known = relations(self._rules, pair)
         ways = self._open_ways(self._rules.tool_of(purpose), purpose)
+        if mode == PARALLEL:
+            by_plans(ways).expect_large_relations()
         try:
             for number in numbers:
+                self.report.modes[mode] += 1
                 self._run_statement(number, pair, known, ways)
                 if len(self.report.findings) >= findings_max:
                     return
@@ -229,7 +196,7 @@ class Trial:
         """Does the difference follow what SQL leaves open, and nothing hidden? Then a database
         that holds only what the tool may see gives both answers too.
         """
-        planned = next(asked for _, asked in ways if isinstance(asked, AskedByPlans))
+        planned = by_plans(ways)
         if way is not planned:
             doors, answers = answers, planned.ask(statement)
             if list(map(_told_by, doors)) != list(map(_told_by, answers)):
@@ -251,6 +218,10 @@ class Trial:
 
         smallest = shrink(statement.choices, is_failing, self._shrink_attempts_max)
         return make_statement(Chance(replay=smallest), known)
+
+
+def by_plans(ways: Ways) -> AskedByPlans:
+    return next(asked for _, asked in ways if isinstance(asked, AskedByPlans))
 
 
 def _told_by(answer: Answer) -> list[tuple[str, int]]:
