@@ -103,3 +103,8 @@ class PlanContext:
     is_extended: bool = False  # came by Parse: exactly one statement
     # Type oids that Parse declared for $1, $2 … (0: not declared).
     parameter_types: tuple[int, ...] = field(default=())
+
+
+def policy_of(revision: str) -> str:
+    """The policy's part of a plan's revision; the rest names the catalog."""
+    return revision.partition("+")[0]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from proxy.errors import Reason, Refused
-from proxy.rewrite.plan import Kind, Plan
+from proxy.rewrite.plan import Kind, Plan, policy_of
 from proxy.session.effects import effect_of
 from proxy.session.expectations import Expectation, Poison, Reply, Run
 from proxy.session.portals import Portal, Prepared
@@ -52,6 +52,17 @@ def _not_renewed() -> Refused:
         Reason.NOT_UNDERSTOOD,
         "the prepared statement could not be planned again",
         hint="Prepare the statement again.",
+    )
+
+
+def _no_query() -> Refused:
+    """EXECUTE and FETCH would run a SET, a FETCH, an EXECUTE without anybody looking at it: its
+    effects unknown, its snapshot unchecked, its rows unrecorded.
+    """
+    return Refused(
+        Reason.STATEMENT_KIND,
+        "EXECUTE and FETCH are for queries only",
+        hint="Send the statement itself.",
     )
 
 
@@ -177,28 +188,21 @@ class Admission:
         source: Plan | None = None
         poison: Poison | None = None
         refused = self._objection(statement, epoch)
-        if refused is None and plan.kind is Kind.FETCH:
-            portal = names.portal(plan.name or "")
-            if portal is None:
-                poison = no_portal((plan.name or "").encode(), is_cursor=True)
-            else:
-                source = portal.plan
-                refused = self.stale(portal, epoch)
-        elif refused is None and plan.kind is Kind.EXECUTE:
-            found = yield from self._executed(
-                plan.name or "", names, is_simple=statement.types is None
+        if refused is None:
+            found = yield from self._source(statement, names)
+            match found:
+                case Refused():
+                    refused = found
+                case Poison():
+                    poison = found
+                case _:
+                    source = run.source = found
+        if refused is None and poison is None:
+            refused = (
+                self._fetch_objection(plan, epoch, names)
+                or self._purpose_objection(source or plan)
+                or self._snapshot_objection(source or plan, epoch)
             )
-            if isinstance(found, Poison):
-                poison = found
-            elif isinstance(found, Refused):
-                refused = found
-            else:
-                source = found.runs
-        run.source = source
-        if refused is None and poison is None:
-            refused = self._purpose_objection(source or plan)
-        if refused is None and poison is None:
-            refused = self._snapshot_objection(source or plan, epoch)
         if refused is not None:
             poison = state.recorder.refuse(refused, state.purpose, plan, source)
         if poison is None:
@@ -210,6 +214,26 @@ class Admission:
         names.note(plan, prepared, portal)
         run.effect = effect_of(state, plan, prepared=prepared, portal=portal)
         return run
+
+    def _source(
+        self, statement: Statement, names: LocalNames
+    ) -> Steps[Plan | Refused | Poison | None]:
+        """The query whose rows FETCH and EXECUTE give; None for other statements."""
+        plan = statement.plan
+        name = plan.name or ""
+        if plan.kind is Kind.FETCH:
+            portal = names.portal(name)
+            if portal is None:
+                return no_portal(name.encode(), is_cursor=True)
+            if portal.plan.kind not in (Kind.DECLARE, Kind.SELECT):
+                return _no_query()
+            return portal.plan
+        if plan.kind is Kind.EXECUTE:
+            found = yield from self._executed(name, names, is_simple=statement.types is None)
+            if not isinstance(found, Prepared):
+                return found
+            return found.runs if found.runs.kind is Kind.SELECT else _no_query()
+        return None
 
     def _objection(self, statement: Statement, epoch: int | Refused | None) -> Refused | None:
         plan, state = statement.plan, self._state
@@ -227,6 +251,12 @@ class Admission:
                     hint="Send SET consent.purpose as a statement of its own.",
                 )
         return None
+
+    def _fetch_objection(
+        self, plan: Plan, epoch: int | Refused | None, names: LocalNames
+    ) -> Refused | None:
+        portal = names.portal(plan.name or "") if plan.kind is Kind.FETCH else None
+        return None if portal is None else self.stale(portal, epoch)
 
     def _purpose_objection(self, plan: Plan) -> Refused | None:
         """A cursor or portal shows what its own purpose may see; the record would tell another."""
@@ -254,6 +284,12 @@ class Admission:
         """The same, for a portal that is known to hold what a statement read."""
         if isinstance(epoch, Refused):
             return epoch
+        if policy_of(portal.plan.revision) != policy_of(self._planner.revision):
+            return Refused(
+                Reason.CONSENT_CHANGED,
+                "could not continue: the policy is not the one that this was opened under",
+                hint="Run the statement again.",
+            )
         if epoch is None or self._state.snapshot.is_cursor_stale(
             portal.baseline, portal.born_at, epoch, self._state.clock()
         ):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Final
 
 from proxy.errors import ClientProtocolError, Reason, Refused
 from proxy.rewrite.plan import Kind, Plan
@@ -32,6 +33,10 @@ from proxy.wire import messages as m
 from proxy.wire.framing import EXECUTE_NONE, EXECUTE_WHOLE, execute_ahead
 
 Steps = Generator[Need, None, None]
+
+# An Execute that was received with its Bind follows it within this; later, the snapshot that Bind
+# took is an old one like others.
+FRESH_S: Final = 1.0
 
 
 class Requests:
@@ -283,7 +288,9 @@ class Requests:
             return
         plan = portal.plan
         yield from self._settle_names((plan,))
-        is_old = bool(plan.tables) and (portal.is_cursor or run is not None or not portal.is_fresh)
+        # A client that reads nothing can keep us from forwarding an Execute that it has sent.
+        is_fresh = portal.is_fresh and state.clock() - portal.born_at <= FRESH_S
+        is_old = bool(plan.tables) and (portal.is_cursor or run is not None or not is_fresh)
         # Rows of EXECUTE are kept by the portal: what is fetched later is as old as this.
         keeps_rows = limit > 0 and plan.kind is Kind.EXECUTE
         epoch = yield from admission.before_snapshot((plan,), is_asked=is_old or keeps_rows)

@@ -81,6 +81,9 @@ def other(statement: RawStatement) -> Plan:
         case "DeallocateStmt":
             return _named(Kind.DEALLOCATE, statement, "name")
         case "DiscardStmt":
+            if statement.node["target"] != "DISCARD_ALL":
+                # PLANS, SEQUENCES, TEMP: nothing that the session knows of becomes another.
+                return Plan(kind=Kind.HARMLESS, text=statement.canonical)
             return Plan(kind=Kind.DISCARD, text=statement.canonical, setting="all")
         case "UnlistenStmt":
             return Plan(kind=Kind.HARMLESS, text=statement.canonical)
