@@ -84,7 +84,7 @@ def test_a_portal_is_read_in_portions(answers: Answers) -> None:
 
 
 def test_a_transaction_fails_and_is_rolled_back(answers: Answers) -> None:
-    assert answers["failed"] == ["42501", "25P02"]
+    assert answers["failed"] == ["42P01", "25P02"]
     assert answers["count"] == ["40"]
 
 

@@ -47,7 +47,7 @@ def test_a_portal_is_read_in_portions(answers: dict[str, Any]) -> None:
 
 
 def test_a_transaction_fails_and_is_rolled_back(answers: dict[str, Any]) -> None:
-    assert answers["failed"] == ["42501", "25P02", 40]
+    assert answers["failed"] == ["42P01", "25P02", 40]
 
 
 def test_several_statements_in_one_text(answers: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ def test_several_statements_in_one_text(answers: dict[str, Any]) -> None:
 
 
 def test_a_refusal_says_why(answers: dict[str, Any]) -> None:
-    assert answers["refused"]["code"] == "42501"
+    assert answers["refused"]["code"] == "42P01"
     assert answers["refused"]["detail"].startswith("reason: table_not_in_policy; access: ")
 
 

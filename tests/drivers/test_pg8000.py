@@ -59,7 +59,7 @@ def test_transactions_and_failures_in_them(connection: Any) -> None:
     with pytest.raises(pg8000.native.DatabaseError) as caught:
         connection.run("SELECT * FROM sales.internal")
     fields = caught.value.args[0]
-    assert fields["C"] == "42501"
+    assert fields["C"] == "42P01"
     assert fields["D"].startswith("reason: table_not_in_policy; access: ")
     with pytest.raises(pg8000.native.DatabaseError) as caught:
         connection.run("SELECT 1")

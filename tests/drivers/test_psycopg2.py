@@ -94,7 +94,7 @@ def test_values_are_searched_as_the_tool_sees_them(connection: Any) -> None:
 
 def test_a_refusal_says_why_and_the_transaction_has_failed(connection: Any) -> None:
     with connection.cursor() as cursor:
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege) as caught:
+        with pytest.raises(psycopg2.errors.UndefinedTable) as caught:
             cursor.execute("SELECT * FROM sales.internal")
         assert "reason: table_not_in_policy; access: " in (caught.value.diag.message_detail or "")
         with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
