@@ -49,24 +49,26 @@ def is_pinned(entry: Entry) -> bool:
     return entry.kind == "type" or not entry.is_internal
 
 
-def class_lines(every: Mapping[Entry, Versions], reviewed: Reviewed) -> list[str]:
-    """One line per class, kind and name, in that order."""
-    newest = tuple(dict.fromkeys(version for versions in every.values() for version in versions))
+def class_lines(
+    every: Mapping[Entry, Versions], reviewed: Reviewed, *, with_versions: bool = True
+) -> list[str]:
+    """One line per class, kind and name, in that order. Extensions have versions of their own."""
+    all_versions = {version for versions in every.values() for version in versions}
     lines: defaultdict[tuple[str, str, str], defaultdict[tuple[str, ...], set[str]]] = defaultdict(
         lambda: defaultdict(set)
     )
     for entry, versions in every.items():
         if is_pinned(entry):
             key = (classify(entry, reviewed) or "unclassified", entry.kind, entry.name)
-            lines[key][entry.arguments].update(versions)
+            lines[key][entry.arguments].update(versions if with_versions else all_versions)
     return [
-        " ".join((*key, *(_overload(each, overloads[each], newest) for each in sorted(overloads))))
-        for key, overloads in sorted(lines.items())
+        " ".join((*key, *(_overload(each, where[each], all_versions) for each in sorted(where))))
+        for key, where in sorted(lines.items())
     ]
 
 
-def _overload(arguments: tuple[str, ...], versions: set[str], every: Versions) -> str:
-    where = "" if versions == set(every) else "@" + ",".join(v for v in every if v in versions)
+def _overload(arguments: tuple[str, ...], versions: set[str], every: set[str]) -> str:
+    where = "" if versions == every else "@" + ",".join(sorted(versions))
     return f"({','.join(arguments)}){where}"
 
 

@@ -54,8 +54,11 @@ class Reviewed:
     catalog_functions: frozenset[str] = frozenset()
     refused_functions: Mapping[str, RefusedClass] = field(default_factory=dict)
     stable_operators: frozenset[str] = frozenset()  # names of the functions behind them
+    refused_operators: frozenset[str] = frozenset()  # the same
     refused_types: frozenset[str] = frozenset()
     information_schema_types: frozenset[str] = frozenset()
+    # Whose immutable functions compute; of an extension, what is written in others is looked at.
+    languages: frozenset[str] = frozenset({"c", "internal", "sql"})
 
 
 def covers(names: frozenset[str], entry: Entry) -> bool:
@@ -64,8 +67,25 @@ def covers(names: frozenset[str], entry: Entry) -> bool:
     return entry.name in names or counted in names or signature in names
 
 
-def read_reviewed(path: Path = FOLDER / "reviewed.yaml") -> Reviewed:
-    content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+def read_reviewed() -> Reviewed:
+    """What was decided about pg_catalog."""
+    return _reviewed(_yaml("reviewed.yaml"))
+
+
+def read_extensions() -> dict[str, Reviewed]:
+    """What was decided about each extension that a policy can switch on."""
+    return {
+        name: _reviewed({**content, "languages": ["c", "internal", *content.get("languages", ())]})
+        for name, content in _yaml("extensions.yaml").items()
+    }
+
+
+def _yaml(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load((FOLDER / name).read_text(encoding="utf-8"))
+    return content
+
+
+def _reviewed(content: dict[str, Any]) -> Reviewed:
     refused = content.pop("refused_functions", {})
     return Reviewed(
         refused_functions={name: _refused_class(found) for name, found in refused.items()},
@@ -90,18 +110,22 @@ def classify(entry: Entry, reviewed: Reviewed) -> str | None:
             is_refused = entry.is_internal or entry.name in reviewed.refused_types
             return MACHINERY if is_refused else COMPUTES
         case "operator":
-            return _by_volatility(entry, reviewed.stable_operators)
+            if entry.function in reviewed.refused_operators:
+                return MACHINERY
+            return _behind(entry, reviewed, reviewed.stable_operators)
         case "cast":
             if entry.function in reviewed.catalog_functions:
                 return CATALOG
-            return _by_volatility(entry, reviewed.functions)
+            return _behind(entry, reviewed, reviewed.functions)
         case _:
             return _function_class(entry, reviewed)
 
 
-def _by_volatility(entry: Entry, stable: frozenset[str]) -> str | None:
-    is_known = entry.volatility == "s" and entry.function in stable
-    return COMPUTES if entry.volatility == "i" or is_known else None
+def _behind(entry: Entry, reviewed: Reviewed, stable: frozenset[str]) -> str | None:
+    """By the function behind an operator or a cast; some casts have none."""
+    is_reviewed = entry.volatility in "is" and entry.function in stable
+    is_pure = entry.volatility == "i" and entry.language in {*reviewed.languages, ""}
+    return COMPUTES if is_pure or is_reviewed else None
 
 
 def _function_class(entry: Entry, reviewed: Reviewed) -> str | None:
@@ -121,4 +145,4 @@ def _function_class(entry: Entry, reviewed: Reviewed) -> str | None:
             return name
     # PostgreSQL's own promise: an immutable function depends on its arguments alone.
     is_pure = entry.volatility == "i" and entry.kind != "procedure"
-    return COMPUTES if is_pure else None
+    return COMPUTES if is_pure and entry.language in reviewed.languages else None

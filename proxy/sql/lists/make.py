@@ -27,6 +27,7 @@ from proxy.sql.lists.classify import (
     FOLDER,
     Reviewed,
     classify,
+    read_extensions,
     read_reviewed,
 )
 from proxy.sql.lists.entries import COUNTED_ARGUMENTS, Entry, read_entries
@@ -132,23 +133,45 @@ def differences(made: Mapping[str, str]) -> list[str]:
     return lines
 
 
-async def _run(urls: Sequence[str]) -> dict[str, str]:
+def make_extension(name: str, entries: Mapping[str, Sequence[Entry]]) -> dict[str, str]:
+    """The text of an extension's file, by the file's name, from the entries of every version."""
+    reviewed = read_extensions()[name]
+    lines = class_lines(merged(entries), reviewed, with_versions=False)
+    return {
+        f"extensions/{name}.txt": _file(f"Every member of the extension {name}, by class.", lines)
+    }
+
+
+async def _run(urls: Sequence[str], *, extensions_only: bool) -> dict[str, str]:
     entries: dict[str, Sequence[Entry]] = {}
+    extensions: dict[str, dict[str, Sequence[Entry]]] = {name: {} for name in read_extensions()}
     for url in urls:
         connection = await asyncpg.connect(url)
         try:
-            entries[await read_version(connection)] = await read_entries(connection)
+            version = await read_version(connection)
+            entries[version] = await read_entries(connection)
+            for row in await connection.fetch("SELECT extname::text AS name FROM pg_extension"):
+                if row["name"] in extensions:
+                    members = await read_entries(connection, row["name"])
+                    extensions[row["name"]][version] = members
         finally:
             await connection.close()
-    return make_pg_catalog(entries, read_reviewed())
+    made = {} if extensions_only else make_pg_catalog(entries, read_reviewed())
+    for name, of_versions in extensions.items():
+        if of_versions:
+            made |= make_extension(name, of_versions)
+    return made
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the lists from running servers.")
     parser.add_argument("urls", nargs="+", metavar="URL", help="one server per major version")
     parser.add_argument("--write", action="store_true", help="write the files")
+    parser.add_argument(
+        "--extensions-only", action="store_true", help="leave pg_catalog's files as they are"
+    )
     arguments = parser.parse_args()
-    made = asyncio.run(_run(arguments.urls))
+    made = asyncio.run(_run(arguments.urls, extensions_only=arguments.extensions_only))
     changes = differences(made)
     sys.stdout.writelines(f"{line}\n" for line in changes)
     if arguments.write:
