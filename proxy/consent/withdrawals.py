@@ -1,7 +1,8 @@
 """Who must leave a list that a tool pulled: whoever was taken away since, for whatever cause.
 
-It may name people who had never been on the list; it never leaves out one who was and is not
-in force any more. Somebody who agreed again meanwhile is not named.
+It may name people who had not been on the list; it never leaves out one who was and is not in force
+any more. Somebody who agreed again meanwhile is not named, nor is, where a grant is needed, somebody
+who never gave one: a tool that sees only people with a grant does not know that they exist.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from proxy.consent.request import State
 from proxy.consent.schema import quoted
 from proxy.consent.states import Event, PurposeColumn, applies
 
+_AGREED_ONCE: Final = (
+    " AND EXISTS (SELECT FROM consent.event AS g WHERE g.subject_id = s.subject_id"
+    " AND g.state = 'given' AND (g.purpose IS NULL OR g.purpose = $3))"
+)
 # So few that the event loop, which answers tools too, is not held for more than a moment.
 PEOPLE_AT_ONCE: Final = 200
 
@@ -81,6 +86,7 @@ async def _events_since(
 
 def _people_sql(columns: Sequence[PurposeColumn]) -> str:
     names = [quoted(column.column_name) for column in columns]
+    is_open = any(column.category is None and column.is_default_yes for column in columns)
     # Infinities are no instants to Python: what never was or never ends is NULL.
     shown = ", ".join(
         f"CASE WHEN pg_catalog.isfinite({n}) THEN {n} END AS {n}, {n} <= $2 AS over__{i}"
@@ -89,11 +95,11 @@ def _people_sql(columns: Sequence[PurposeColumn]) -> str:
     ended = " OR ".join(f"{n} <= $2" for n in names)
     expired = " OR ".join(f"{n} BETWEEN $1 AND $2" for n in names)
     return (
-        f"SELECT subject_id, {shown} FROM consent.subject"
-        f" WHERE ({expired}) OR (({ended}) AND subject_id IN ("
+        f"SELECT subject_id, {shown} FROM consent.subject AS s"
+        f" WHERE (({expired}) OR (({ended}) AND subject_id IN ("
         "SELECT e.subject_id FROM consent.event AS e"
-        " WHERE e.recorded_at >= $1 AND (e.purpose IS NULL OR e.purpose = $3)))"
-        " ORDER BY subject_id"
+        " WHERE e.recorded_at >= $1 AND (e.purpose IS NULL OR e.purpose = $3))))"
+        f"{'' if is_open else _AGREED_ONCE} ORDER BY subject_id"
     )
 
 

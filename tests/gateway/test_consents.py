@@ -218,6 +218,15 @@ async def test_a_tool_learns_who_must_leave_its_list(house: House) -> None:
     assert house.records("access.outcome")[0]["rows"] == 1
 
 
+async def test_who_never_agreed_is_nobody_that_a_tool_learns_of(house: House) -> None:
+    """Where only people with a grant are shown, a refusal would tell that a person exists."""
+    await house.agree(1)
+    await house.agree(1, "refused")
+    await house.agree(2, "refused")
+    answer = await _list(house, "newsletter", "2020-01-01T00:00:00Z")
+    assert [each["subject"] for each in answer.json["withdrawals"]] == [1]
+
+
 async def test_a_tool_learns_of_its_own_purposes_only(house: House) -> None:
     answer = await _list(house, "newsletter", "2026-01-01T00:00:00Z", who="counter")
     assert (answer.status, answer.error["reason"]) == (403, "purpose_not_allowed")
