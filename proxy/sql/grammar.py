@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 import postgast
@@ -40,8 +39,7 @@ class RawStatement:
         return _deparse(_parse_protobuf(_encode(self.text)))
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token of PostgreSQL's scanner; offsets are characters."""
 
     start: int
@@ -117,23 +115,37 @@ def canonical_inner(text: str, kind: str) -> str:
     return _deparse(_wrap(_STMTS, _wrap(_STMT, query)))
 
 
-def scan(text: str) -> Iterator[Token]:
+def scan(text: str) -> list[Token]:
     """The tokens of PostgreSQL's scanner, comments included."""
     encoded = _encode(text)
-    to_character = _character_offsets(text, encoded)
     try:
         tokens = postgast.scan(text).tokens
     except postgast.PgQueryError as error:
         raise _syntax(error) from None
-    for token in tokens:
-        keyword = token.keyword_kind
-        yield Token(
-            to_character(token.start),
-            to_character(token.end),
-            pg_query_pb2.Token.Name(token.token),
-            keyword != pg_query_pb2.NO_KEYWORD,
-            keyword == pg_query_pb2.RESERVED_KEYWORD,
+    found = [
+        Token(
+            token.start,
+            token.end,
+            _TOKEN_NAMES.get(token.token, ""),  # no statement has one without a name
+            token.keyword_kind != pg_query_pb2.NO_KEYWORD,
+            token.keyword_kind == pg_query_pb2.RESERVED_KEYWORD,
         )
+        for token in tokens
+    ]
+    if len(text) == len(encoded):
+        return found
+    # Where each byte offset is in characters: tokens come in order and do not overlap.
+    characters, at = 0, 0
+    moved = []
+    for token in found:
+        characters += len(encoded[at : token.start].decode())
+        length = len(encoded[token.start : token.end].decode())
+        moved.append(token._replace(start=characters, end=characters + length))
+        characters, at = characters + length, token.end
+    return moved
+
+
+_TOKEN_NAMES: Final[dict[int, str]] = {number: name for name, number in pg_query_pb2.Token.items()}
 
 
 # --- libpg_query -----------------------------------------------------------------------------
@@ -202,12 +214,6 @@ def _deparse(message: bytes) -> str:
         raise Refused(Reason.NOT_UNDERSTOOD, "the statement can not be printed back") from None
     finally:
         lib.pg_query_free_deparse_result(result)
-
-
-def _character_offsets(text: str, encoded: bytes) -> Any:
-    if len(text) == len(encoded):
-        return lambda offset: offset
-    return lambda offset: len(encoded[:offset].decode())
 
 
 # --- protobuf's wire format, as much of it as taking one message out of another needs ---------
