@@ -1,8 +1,8 @@
 """Who must leave a list that a tool pulled: whoever was taken away since, for whatever cause.
 
-It may name people who had not been on the list; it never leaves out one who was and is not in force
-any more. Somebody who agreed again meanwhile is not named, nor is, where a grant is needed, somebody
-who never gave one: a tool that sees only people with a grant does not know that they exist.
+It may name people who had not been on the list; it never leaves out one who was and is not in
+force any more. Somebody who agreed again meanwhile is not named, nor is, where a grant is needed,
+somebody who never gave one: a tool that sees people with a grant only does not know that they are.
 """
 
 from __future__ import annotations

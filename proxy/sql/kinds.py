@@ -7,6 +7,7 @@ own bytes never do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -20,6 +21,8 @@ from proxy.sql.settings import SettingLimits, check_set, is_show_allowed
 PURPOSE_SETTING: Final = "consent.purpose"
 _SNAPSHOT_ISOLATION: Final = frozenset(["repeatable read", "serializable"])
 _SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
+_PATH_ITEM: Final = re.compile(r' *(?:"([^",]+)"|([A-Za-z_][A-Za-z0-9_$]*)) *')
+_FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +270,8 @@ def _search_path(values: Sequence[str], policy: Policy) -> str:
     """Only schemas of the policy: in others, functions could stand that nobody has looked at."""
     allowed = (*policy.schemas, *_SYSTEM_SCHEMAS, "")
     for schema in values:
-        if schema not in allowed:
+        # A plan holds the path as text, its names parted by commas.
+        if schema not in allowed or "," in schema:
             raise Refused(
                 Reason.SETTING_NOT_ALLOWED,
                 f"search_path may name the policy's schemas only, not {schema}",
@@ -346,10 +350,24 @@ def _plan_set_config(statement: RawStatement, setting: tuple[str, str, bool], as
             "the purpose is chosen by SET",
             hint="SET consent.purpose = 'NAME'",
         )
-    is_path = name == "search_path"
-    values = [part.strip().strip('"') for part in value.split(",")] if is_path else [value]
+    values = _path_items(value) if name == "search_path" else [value]
     plan = set_value(name, values, asker, is_local=is_local)
     return replace(plan, text=statement.canonical)
+
+
+def _path_items(value: str) -> list[str]:
+    """A list of names as PostgreSQL reads it (SplitIdentifierString): what is not quoted is folded,
+    so that `Sales` is another schema than `"Sales"`.
+    """
+    if not value.strip(" "):
+        return [""]
+    names = []
+    for part in value.split(","):
+        item = _PATH_ITEM.fullmatch(part)
+        if item is None:
+            raise Refused(Reason.SETTING_NOT_ALLOWED, "this search_path is not understood")
+        names.append(item[1] or item[2].translate(_FOLD))
+    return names
 
 
 # --- EXECUTE ---------------------------------------------------------------------------------

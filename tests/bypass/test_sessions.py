@@ -4,8 +4,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import asyncpg
 import pytest
 
+from proxy import errors
+from proxy.policy.load import load_policy
+from proxy.policy.model import RelationName
+from proxy.sql import kinds
+from proxy.sql.grammar import parse
+from proxy.sql.settings import SettingLimits
 from tests.bypass.attempts import (
     ANSWERED,
     FUNCTION,
@@ -25,7 +34,7 @@ from tests.bypass.attempts import (
     Verdict,
     try_in_both,
 )
-from tests.bypass.worlds import Pair
+from tests.bypass.worlds import POLICY, Pair
 
 _PURPOSE = Refused("purpose_not_allowed")
 
@@ -203,6 +212,37 @@ ATTEMPTS = [
     Attempt("no purpose: the catalogue", "SELECT relname FROM pg_class", Refused("purpose_missing"), tool="undecided"),
     Attempt("no purpose, chosen with the statement", "SET consent.purpose = 'profile'; SELECT email FROM crm.people", Refused("transaction_state"), tool="undecided", ways=SIMPLE),
 ]  # fmt: skip
+
+
+_PATHS = (
+    "Sales", '"Sales"', "sales", '"sales"', "SALES", 'Sales"', '"Sales', "Sales\u00a0", "\u00a0sales",
+    '"Sal""es"', 'sales""', "sales,", ",sales", "sales, Sales", "\tsales", "sales sales", "sales ",
+)  # fmt: skip
+
+
+async def test_a_path_is_read_as_postgresql_reads_it(database: str) -> None:
+    """`Sales` is another schema than `"Sales"`: nobody has looked at the functions of that one."""
+    connection = await asyncpg.connect(database)
+    await connection.execute('CREATE SCHEMA sales; CREATE SCHEMA "Sales"')
+    policy = load_policy(POLICY)
+    rule = next(iter(policy.relations.values()))
+    taken = 0
+    for schema in ("Sales", "sales"):
+        named = replace(policy, relations={RelationName(schema, "t"): rule})
+        asker = kinds.Asker(policy=named, tool="profiler", limits=SettingLimits())
+        for value in _PATHS:
+            (statement,) = parse(f"SELECT set_config('search_path', '{value}', false)")
+            try:
+                plan = kinds.set_config(statement, asker)
+            except errors.Refused:
+                continue
+            assert plan is not None
+            await connection.execute(plan.text)
+            used = await connection.fetchval("SELECT current_schemas(false)::text[]")
+            assert used == [schema], value
+            taken += 1
+    await connection.close()
+    assert taken >= 5
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
