@@ -23,6 +23,7 @@ from proxy.errors import Reason, Refused
 from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
+from proxy.rewrite.catalog_calls import ConfinedCall, confined_calls
 from proxy.rewrite.check import GuardTree, check, expect_guard
 from proxy.rewrite.code import runs_code
 from proxy.rewrite.group_keys import Addition, additions, item_offset
@@ -273,9 +274,13 @@ class Enforcer:
             self._stand(each, use, reading, context)
             for each, use in zip(prepared, uses, strict=True)
         ]
+        calls = self._confined_calls(node, text, reading, context)
+        edits = [edit for call in calls for edit in call.edits]
         keys, rows = additions(uses, prepared, self.catalog), row_casts(node, uses, prepared)
-        insertions = _insertions(node, text, keys, rows)
-        final = splice(text, relations, [stand for stand, _ in stands], schemas, names, insertions)
+        edits += _insertions(node, text, keys, rows)
+        final = splice(text, relations, [stand for stand, _ in stands], schemas, names, edits)
+        for call in reversed(calls):
+            call.expect()
         for use, (stand, tree) in zip(uses, stands, strict=True):
             expect_guard(use, tree, is_lateral=stand.is_lateral)
         check(final, {"SelectStmt": node})
@@ -286,6 +291,14 @@ class Enforcer:
             parameters=max(reading.parameters, default=0),
             runs_code=reading.calls_database or self._runs_code(uses, wanted),
         )
+
+    def _confined_calls(
+        self, node: Tree, text: str, reading: Reading, context: PlanContext
+    ) -> list[ConfinedCall]:
+        if not reading.has_catalog_calls:
+            return []
+        visible = self.guards.visible_catalog(context.tool, context.purpose or "")
+        return confined_calls(node, text, visible)
 
     def _runs_code(
         self, uses: Sequence[RelationUse], wanted: Sequence[frozenset[str] | None]
@@ -430,7 +443,7 @@ def _guard_names(reading: Reading, schemas: Sequence[SchemaPlace]) -> list[str]:
 
 def _insertions(
     node: Tree, text: str, keys: Sequence[Addition], rows: Sequence[RowCast]
-) -> list[tuple[int, str]]:
+) -> list[tuple[int, int, str]]:
     """Put what a guard makes necessary elsewhere into the tree: names into GROUP BY, casts behind
     whole rows. Returns what to insert into the text, and where.
     """
@@ -438,12 +451,12 @@ def _insertions(
         return []
     same = parse_query(text)["SelectStmt"]  # positions in this text: the tree's are of another
     offsets = [item_offset(key, node, same, text) for key in keys] + row_ends(rows, same, text)
-    insertions: list[tuple[int, str]] = []
+    insertions: list[tuple[int, int, str]] = []
     texts = [key.text for key in keys] + [row.text for row in rows]
     for at, inserted in zip(offsets, texts, strict=True):
         if at is None:
             raise Refused(Reason.READERS_DISAGREE, "a place in the statement is not found again")
-        insertions.append((at, inserted))
+        insertions.append((at, at, inserted))
     for key in keys:
         key.expect()
     for row in rows:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from proxy.policy.model import RelationName
-from proxy.rewrite.catalog_rules import RULES, Rule
+from proxy.rewrite.catalog_rules import RULES, Rule, counted_nothing
 from proxy.rewrite.catalog_sql import ALIAS, Node, column, false, null
 from proxy.rewrite.catalog_visible import VisibleCatalog, visible_catalog
 from proxy.sql.catalog import Column
@@ -45,6 +45,8 @@ def _output(rule: Rule, shown: Column, visible: VisibleCatalog) -> Node:
     value: Node
     if rule.is_empty:
         value = null(shown)
+    elif rule.names is not None and shown.name not in rule.names:
+        value = counted_nothing(shown)
     elif shown.name in rule.values:
         value = rule.values[shown.name](visible, shown)
     else:

@@ -1,7 +1,7 @@
 """Which relations of pg_catalog and information_schema are shown, which rows and which values.
 
 Two tables, one per schema; what is in neither is `table_not_in_policy`. Left out on purpose:
-statistics (pg_stats, pg_statistic*: they hold values), activity (pg_stat_*, pg_locks,
+statistics (pg_stats, pg_statistic*: they hold values), activity (pg_stat_activity, pg_locks,
 pg_prepared_statements, pg_cursors, pg_prepared_xacts), secrets and files (pg_authid, pg_shadow,
 pg_user_mapping, pg_hba_file_rules, pg_file_settings, pg_config), large objects, replication.
 """
@@ -9,7 +9,7 @@ pg_user_mapping, pg_hba_file_rules, pg_file_settings, pg_config), large objects,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,7 +48,17 @@ Value = Callable[[VisibleCatalog, Column], Node]
 _SHOWN_SYSTEM_SCHEMAS: Final = (*SYSTEM_SCHEMAS, "pg_toast")
 
 # The oids of the catalogs that descriptions and dependencies refer to (pg_class.dat and others).
-_PG_TYPE, _PG_CLASS, _PG_ATTRDEF, _PG_CONSTRAINT, _PG_NAMESPACE = 1247, 1259, 2604, 2606, 2615
+_PG_CLASS: Final = 1259
+_CATALOGS: Final = {
+    "pg_attrdef": 2604,
+    "pg_class": _PG_CLASS,
+    "pg_constraint": 2606,
+    "pg_namespace": 2615,
+    "pg_rewrite": 2618,
+    "pg_trigger": 2620,
+    "pg_type": 1247,
+}
+_PG_DATABASE: Final = 1262
 
 # As PostgreSQL spells them in pg_settings.
 _SETTING_NAMES: Final = tuple(
@@ -65,6 +75,8 @@ class Rule:
 
     rows: Rows | None
     values: Mapping[str, Value] = field(default_factory=dict)
+    # Of a relation that counts things: the columns that are shown; all others count nothing.
+    names: frozenset[str] | None = None
     is_empty: bool = False
 
 
@@ -80,6 +92,12 @@ def _null(_: VisibleCatalog, shown: Column) -> Node:
 
 def _fixed(text: str) -> Value:
     return lambda _, shown: of_type(exp.Literal.string(text), shown)
+
+
+def counted_nothing(shown: Column) -> Node:
+    """A counter's zero; NULL for the time of the last time."""
+    is_number = shown.type.category == "N"
+    return of_type(exp.Literal.string("0"), shown) if is_number else null(shown)
 
 
 def _if(condition: Callable[[VisibleCatalog], Node]) -> Value:
@@ -123,13 +141,6 @@ def _has_no_hidden_default(relation: str, attnum: str) -> Callable[[VisibleCatal
     )
 
 
-def _is_indexed(visible: VisibleCatalog) -> Node:
-    return any_of(
-        is_built_in(column("oid")),
-        is_one_of_oids(column("oid"), (each.oid for each in visible.relations if each.has_index)),
-    )
-
-
 # --- rows of pg_catalog ----------------------------------------------------------------------
 
 
@@ -152,6 +163,15 @@ def _indexes(visible: VisibleCatalog) -> tuple[int, ...]:
     return tuple(oid for oid, _ in visible.indexes)
 
 
+def _indexed(visible: VisibleCatalog) -> tuple[int, ...]:
+    return tuple(each.oid for each in visible.relations if each.has_index)
+
+
+def _views(visible: VisibleCatalog) -> tuple[int, ...]:
+    """What has a rule: its definition. Rules of tables are about writing; they are not shown."""
+    return tuple(each.oid for each in visible.relations if each.kind in "vm")
+
+
 def _relations_and_indexes(visible: VisibleCatalog) -> tuple[int, ...]:
     return _relations(visible) + _indexes(visible)
 
@@ -160,7 +180,7 @@ def _constraints(visible: VisibleCatalog) -> tuple[int, ...]:
     return tuple(each.oid for each in visible.constraints)
 
 
-def _is_visible_column(visible: VisibleCatalog, oid: str, attnum: str) -> Node:
+def is_visible_column(visible: VisibleCatalog, oid: str, attnum: str) -> Node:
     """Of whole relations any column; of others those that are visible. No system columns."""
     whole = [each.oid for each in visible.relations if each.is_whole]
     parts = [
@@ -182,27 +202,37 @@ def _attributes(visible: VisibleCatalog) -> Node:
     return any_of(
         is_built_in(column("attrelid")),
         is_one_of_oids(column("attrelid"), _indexes(visible)),
-        _is_visible_column(visible, "attrelid", "attnum"),
+        is_visible_column(visible, "attrelid", "attnum"),
     )
+
+
+def visible_objects(visible: VisibleCatalog) -> Mapping[str, tuple[int, ...]]:
+    """The oids of visible things by their catalog's name."""
+    return {
+        "pg_attrdef": visible.defaults,
+        "pg_class": _relations_and_indexes(visible),
+        "pg_constraint": _constraints(visible),
+        "pg_namespace": tuple(visible.namespaces.values()),
+        "pg_rewrite": visible.rules,
+        "pg_trigger": visible.triggers,
+        "pg_type": visible.types,
+    }
 
 
 def _is_visible_object(class_: str, oid: str, part: str) -> Rows:
     def rows(visible: VisibleCatalog) -> Node:
-        whole_objects = {
-            _PG_CLASS: _relations_and_indexes(visible),
-            _PG_TYPE: visible.types,
-            _PG_CONSTRAINT: _constraints(visible),
-            _PG_ATTRDEF: visible.defaults,
-            _PG_NAMESPACE: tuple(visible.namespaces.values()),
-        }
         no_part = compare(column(part), "=", cast(exp.Literal.string("0"), "int4"))
         return any_of(
             is_built_in(column(oid)),
             *(
-                all_of(is_oid(column(class_), catalog), no_part, is_one_of_oids(column(oid), oids))
-                for catalog, oids in whole_objects.items()
+                all_of(
+                    is_oid(column(class_), _CATALOGS[name]),
+                    no_part,
+                    is_one_of_oids(column(oid), oids),
+                )
+                for name, oids in visible_objects(visible).items()
             ),
-            all_of(is_oid(column(class_), _PG_CLASS), _is_visible_column(visible, oid, part)),
+            all_of(is_oid(column(class_), _PG_CLASS), is_visible_column(visible, oid, part)),
         )
 
     return rows
@@ -219,6 +249,15 @@ def _own_role(name: str) -> Rows:
     return lambda _: compare(column(name), "=", exp.CurrentUser())
 
 
+def _roles(name: str, oid: str) -> Rows:
+    """PostgreSQL's own roles, the session's, and owners of visible things (tools join them)."""
+    return lambda visible: any_of(_oids(oid, _owners)(visible), _own_role(name)(visible))
+
+
+def _owners(visible: VisibleCatalog) -> tuple[int, ...]:
+    return visible.owners
+
+
 def _pairs(schema: str, name: str, kinds: str) -> Rows:
     """Rows of system schemas, and those that name a visible relation of one of the kinds."""
     return lambda visible: any_of(
@@ -231,15 +270,21 @@ def _pairs(schema: str, name: str, kinds: str) -> Rows:
     )
 
 
-def _indexed_pairs(visible: VisibleCatalog) -> Node:
-    return any_of(
-        is_one_of_names(column("schemaname"), SYSTEM_SCHEMAS),
-        is_one_of_pairs(
-            column("schemaname"),
-            column("tablename"),
-            (each.name for each in visible.relations if each.has_index),
-        ),
-    )
+def _named(name: str, oids: Callable[[VisibleCatalog], Iterable[int]]) -> Rows:
+    """Rows of system schemas, and those that name one of the relations."""
+
+    def rows(visible: VisibleCatalog) -> Node:
+        wanted = frozenset(oids(visible))
+        return any_of(
+            is_one_of_names(column("schemaname"), SYSTEM_SCHEMAS),
+            is_one_of_pairs(
+                column("schemaname"),
+                column(name),
+                (each.name for each in visible.relations if each.oid in wanted),
+            ),
+        )
+
+    return rows
 
 
 def _index_pairs(visible: VisibleCatalog) -> Node:
@@ -254,6 +299,15 @@ def _index_pairs(visible: VisibleCatalog) -> Node:
 EMPTY: Final = Rule(rows=None, is_empty=True)
 ALL: Final = Rule(rows=None)
 BUILT_IN: Final = Rule(rows=_built_in())
+
+# What a relation's counters say when nobody has ever looked at it or written to it.
+_OF_TABLES: Final = Rule(
+    rows=_oids("relid", _relations), names=frozenset({"relid", "schemaname", "relname"})
+)
+_OF_INDEXES: Final = Rule(
+    rows=_oids("indexrelid", _indexes),
+    names=frozenset({"relid", "indexrelid", "schemaname", "relname", "indexrelname"}),
+)
 
 _NO_FLAG: Final = _fixed("f")
 _ZERO: Final = _fixed("0")
@@ -270,17 +324,17 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
             "relfilenode": _ZERO,
             "relfrozenxid": _ZERO,
             "relminmxid": _ZERO,
-            # Things that are not shown at all: TOAST tables, rules, triggers, policies, rights.
+            # Things that are not shown at all: TOAST tables, row-security policies, rights.
             "reltoastrelid": _ZERO,
-            "relhasrules": _NO_FLAG,
-            "relhastriggers": _NO_FLAG,
             "relrowsecurity": _NO_FLAG,
             "relforcerowsecurity": _NO_FLAG,
             "relacl": _null,
             # What counts hidden things too.
             "relnatts": _count(lambda each: len(each.columns)),
             "relchecks": _count(lambda each: each.checks),
-            "relhasindex": _if(_is_indexed),
+            "relhasindex": _if(_oids("oid", _indexed)),
+            "relhasrules": _if(_oids("oid", _views)),
+            "relhastriggers": _if(_oids("oid", lambda visible: visible.triggered)),
             "relhassubclass": _if(lambda visible: is_one_of_oids(column("oid"), visible.parents)),
             "relispartition": _if(lambda visible: is_one_of_oids(column("oid"), visible.children)),
             "relpartbound": _if(lambda visible: is_one_of_oids(column("oid"), visible.children)),
@@ -328,8 +382,18 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
         rows=lambda _: compare(column("datname"), "=", call("current_database")),
         values={"datfrozenxid": _ZERO, "datminmxid": _ZERO, "datacl": _null},
     ),
-    "pg_roles": Rule(rows=_own_role("rolname"), values={"rolconfig": _null}),
-    "pg_user": Rule(rows=_own_role("usename"), values={"useconfig": _null}),
+    "pg_rewrite": Rule(
+        rows=_oids("oid", lambda visible: visible.rules),
+        # The trees hold the names of all columns of what they mention.
+        values=dict.fromkeys(("ev_qual", "ev_action"), _if(lambda _: is_built_in(column("oid")))),
+    ),
+    "pg_trigger": Rule(rows=_oids("oid", lambda visible: visible.triggers)),
+    "pg_roles": Rule(
+        rows=_roles("rolname", "oid"), values={"rolconfig": _null, "rolvaliduntil": _null}
+    ),
+    "pg_user": Rule(
+        rows=_roles("usename", "usesysid"), values={"useconfig": _null, "valuntil": _null}
+    ),
     "pg_settings": Rule(
         rows=lambda _: is_one_of_names(column("name"), _SETTING_NAMES),
         values={"sourcefile": _null, "sourceline": _null},
@@ -337,16 +401,22 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
     "pg_tables": Rule(
         rows=_pairs("schemaname", "tablename", "rp"),
         values={
-            "hasindexes": _if(_indexed_pairs),
+            "hasindexes": _if(_named("tablename", _indexed)),
             "hasrules": _NO_FLAG,
-            "hastriggers": _NO_FLAG,
+            "hastriggers": _if(_named("tablename", lambda visible: visible.triggered)),
             "rowsecurity": _NO_FLAG,
         },
     ),
-    "pg_views": Rule(rows=_pairs("schemaname", "viewname", "v"), values={"definition": _null}),
+    "pg_views": Rule(
+        rows=_pairs("schemaname", "viewname", "v"),
+        values={"definition": _if(_named("viewname", lambda visible: visible.defined))},
+    ),
     "pg_matviews": Rule(
         rows=_pairs("schemaname", "matviewname", "m"),
-        values={"definition": _null, "hasindexes": _NO_FLAG},
+        values={
+            "definition": _if(_named("matviewname", lambda visible: visible.defined)),
+            "hasindexes": _if(_named("matviewname", _indexed)),
+        },
     ),
     "pg_indexes": Rule(rows=_index_pairs),
     "pg_proc": Rule(rows=_built_in(), values={"proacl": _null, "proconfig": _null}),
@@ -374,6 +444,17 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
         ),
         BUILT_IN,
     ),
+    **{
+        f"pg_{kind}_{whose}_{what}": rule
+        for kind in ("stat", "statio")
+        for whose in ("all", "sys", "user")
+        for what, rule in (("tables", _OF_TABLES), ("indexes", _OF_INDEXES))
+    },
+    "pg_shdescription": Rule(
+        rows=lambda visible: all_of(
+            is_oid(column("classoid"), _PG_DATABASE), is_oid(column("objoid"), visible.database)
+        )
+    ),
     "pg_timezone_abbrevs": ALL,
     "pg_timezone_names": ALL,
     # Things that no tool sees, but that tools ask for: none of them is there.
@@ -398,19 +479,16 @@ PG_CATALOG: Final[Mapping[str, Rule]] = {
             "pg_publication_namespace",
             "pg_publication_rel",
             "pg_publication_tables",
-            "pg_rewrite",
             "pg_rules",
             "pg_seclabel",
             "pg_seclabels",
             "pg_sequence",
             "pg_sequences",
             "pg_shdepend",
-            "pg_shdescription",
             "pg_shseclabel",
             "pg_statistic_ext",
             "pg_subscription",
             "pg_subscription_rel",
-            "pg_trigger",
             "pg_user_mappings",
         ),
         EMPTY,

@@ -49,11 +49,13 @@ def compare(left: Node, operator: str, right: Node) -> Node:
     )
 
 
-def call(name: str) -> Node:
-    """A function of pg_catalog without arguments."""
+def call(name: str, *arguments: Node) -> Node:
+    """A function of pg_catalog."""
     return exp.Dot(
         this=exp.to_identifier("pg_catalog", quoted=True),
-        expression=exp.Anonymous(this=exp.to_identifier(name, quoted=True), expressions=[]),
+        expression=exp.Anonymous(
+            this=exp.to_identifier(name, quoted=True), expressions=list(arguments)
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.policy.model import RelationName
-from proxy.sql.catalog import Catalog, Column, Constraint, Relation, UserType
+from proxy.sql.catalog import Catalog, Column, Constraint, Definition, Relation, UserType
 
 # PostgreSQL shows these to everybody.
 SYSTEM_SCHEMAS = ("information_schema", "pg_catalog")
@@ -55,6 +55,12 @@ class VisibleCatalog:
     domains: tuple[RelationName, ...]  # schema and name
     children: tuple[int, ...]  # partitions and inheritance children of visible relations
     parents: tuple[int, ...]  # their parents
+    defined: tuple[int, ...]  # views whose definition mentions nothing hidden
+    rules: tuple[int, ...]  # those definitions
+    triggers: tuple[int, ...]  # of visible constraints; others call functions, which are hidden
+    triggered: tuple[int, ...]  # relations that have some of them
+    owners: tuple[int, ...]  # roles
+    database: int
 
 
 def visible_catalog(
@@ -117,6 +123,22 @@ def visible_catalog(
     types = _visible_types(structure.types, relations)
     name_of = {relation.oid: name for name, relation in catalog.relations.items()}
     visible_constraints = {each.oid for each in constraints}
+
+    def is_definition_visible(definition: Definition) -> bool:
+        return (
+            definition.relation in shown
+            and definition.mentions_known
+            and all(oid in shown for oid in definition.relations)
+            and all(covers(oid, {attnum}) for oid, attnum in definition.columns)
+            and definition.types <= {each.oid for each in types}
+        )
+
+    definitions = [each for each in structure.definitions if is_definition_visible(each)]
+    triggers = [
+        each
+        for each in structure.triggers
+        if each.relation in shown and each.constraint in visible_constraints
+    ]
     return VisibleCatalog(
         server_version=catalog.server_version,
         system_relations=catalog.system_relations,
@@ -149,6 +171,18 @@ def visible_catalog(
         domains=tuple(RelationName(each.schema, each.name) for each in types if each.kind == "d"),
         children=tuple(sorted({child for child, _ in inherits})),
         parents=tuple(sorted({parent for _, parent in inherits})),
+        defined=tuple(each.relation for each in definitions),
+        rules=tuple(each.rule for each in definitions),
+        triggers=tuple(each.oid for each in triggers),
+        triggered=tuple(sorted({each.relation for each in triggers})),
+        owners=tuple(
+            sorted(
+                {relation.owner for relation, _ in shown.values()}
+                | {structure.namespace_owners.get(schema, 0) for schema in schemas}
+                | {structure.database_owner}
+            )
+        ),
+        database=structure.database,
     )
 
 

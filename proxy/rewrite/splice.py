@@ -29,12 +29,12 @@ def splice(
     stands: Sequence[Stand],
     schemas: Sequence[SchemaPlace],
     names: Sequence[str],
-    insertions: Sequence[tuple[int, str]] = (),
+    others: Sequence[tuple[int, int, str]] = (),
 ) -> str:
     """The text with each relation replaced by its stand and each column's `schema.relation` by the
-    guard's name (both in the same order), and with the insertions at their places.
+    guard's name (both in the same order), and with the other edits: start, end, replacement.
     """
-    edits: list[tuple[int, int, str]] = [(at, at, insertion) for at, insertion in insertions]
+    edits = list(others)
     for column, name in zip(schemas, names, strict=True):
         edits.append((column.start, column.end, quoted(name)))
     for place, stand in zip(relations, stands, strict=True):

@@ -113,7 +113,7 @@ class GuardStore:
     def _prepare_system(
         self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
     ) -> Prepared:
-        select = catalog_guard(relation, self._visible_catalog(tool, purpose))
+        select = catalog_guard(relation, self.visible_catalog(tool, purpose))
         if select is None:
             raise Refused(
                 Reason.TABLE_NOT_IN_POLICY,
@@ -125,7 +125,8 @@ class GuardStore:
         text = sql_text(select)
         return Prepared(str(relation), None, text, GuardTree(text), (), str(relation))
 
-    def _visible_catalog(self, tool: str, purpose: str) -> VisibleCatalog:
+    def visible_catalog(self, tool: str, purpose: str) -> VisibleCatalog:
+        """What of PostgreSQL's catalog a tool can see for a purpose."""
         visible = self._visible.get((tool, purpose))
         if visible is None:
             visible = visible_catalog(self._catalog, self.visible_columns(purpose))
@@ -133,7 +134,9 @@ class GuardStore:
         return visible
 
     def visible_columns(self, purpose: str) -> Mapping[RelationName, Sequence[str]]:
-        """Relations and columns that exist for a purpose."""
+        """Relations and columns that exist for a purpose; none where none is chosen ("")."""
+        if not purpose:
+            return {}
         result: dict[RelationName, Sequence[str]] = {}
         for relation in self._policy.relations:
             database = self._catalog.relations.get(relation)

@@ -11,11 +11,14 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 
+from proxy.errors import Refused
 from proxy.policy.model import RelationName
 from proxy.sql import catalog_queries
+from proxy.sql.grammar import parse
 
 Rows = Sequence[asyncpg.Record]
 
@@ -50,6 +53,8 @@ class Column:
     attnum: int
     type: ColumnType
     is_virtual: bool = False  # generated when it is read: an expression, which can fail
+    collation: int = 0  # oid; 0 for a type without
+    is_deterministic: bool = True  # its collation calls equal only what is equal byte by byte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Relation:
     # Columns that carry a valid, non-partial, immediate unique index on plain columns.
     unique_keys: frozenset[tuple[str, ...]]
     is_barrier: bool = False  # a view WITH (security_barrier)
+    owner: int = 0  # a role's oid
+    has_children: bool = False  # partitions or inheritance children, in whatever schema
     has_row_security: bool = False
 
     @property
@@ -88,6 +95,7 @@ class Index:
     name: str
     relation: int  # oid
     attnums: frozenset[int]
+    first: int = 0  # the first column of its key; 0 for an expression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,15 +135,41 @@ class UserType:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A view's definition, and what it mentions."""
+
+    rule: int  # oid of pg_rewrite
+    relation: int
+    relations: frozenset[int]
+    columns: frozenset[tuple[int, int]]  # (relation, attnum); 0: it may list them all
+    types: frozenset[int]
+    mentions_known: bool  # nothing else that users made: a function, an operator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A trigger that PostgreSQL made for a constraint."""
+
+    oid: int
+    relation: int
+    constraint: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """What hangs on the relations: needed to show, in pg_catalog, only what a tool can see."""
 
+    database: int = 0
+    database_owner: int = 0
     namespaces: Mapping[str, int] = field(default_factory=dict)
+    namespace_owners: Mapping[str, int] = field(default_factory=dict)
     indexes: tuple[Index, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     defaults: tuple[ColumnDefault, ...] = ()
     types: tuple[UserType, ...] = ()
     inherits: tuple[tuple[int, int], ...] = ()  # (child, parent)
+    definitions: tuple[Definition, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,12 +242,20 @@ def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
             if row["oid"] < FIRST_NORMAL_OID
         },
         structure=Structure(
+            database=facts["database_oid"],
+            database_owner=facts["database_owner"],
             namespaces={row["name"]: row["oid"] for row in read["namespaces"]},
+            namespace_owners={row["name"]: row["owner"] for row in read["namespaces"]},
             indexes=tuple(map(_index, read["indexes"])),
             constraints=tuple(map(_constraint, read["constraints"])),
             defaults=tuple(map(_default, read["defaults"])),
             types=tuple(map(_user_type, read["types"])),
             inherits=tuple((row["child"], row["parent"]) for row in read["inherits"]),
+            definitions=tuple(map(_definition, read["definitions"])),
+            triggers=tuple(
+                Trigger(oid=row["oid"], relation=row["relation"], constraint=row["constraint"])
+                for row in read["triggers"]
+            ),
         ),
         revision=_revision(read, schemas),
     )
@@ -246,6 +288,8 @@ def _columns(rows: Rows) -> Mapping[int, tuple[Column, ...]]:
                 attnum=row["attnum"],
                 type=_column_type(row),
                 is_virtual=row["is_virtual"],
+                collation=row["collation"],
+                is_deterministic=row["is_deterministic"],
             )
         )
     return {relation: tuple(of_relation) for relation, of_relation in columns.items()}
@@ -282,6 +326,8 @@ def _relations(
             columns=columns.get(row["oid"], ()),
             unique_keys=keys.get(row["oid"], frozenset()),
             is_barrier=row["is_barrier"],
+            owner=row["owner"],
+            has_children=row["has_children"],
             has_row_security=row["has_row_security"],
         )
         for row in rows
@@ -307,7 +353,11 @@ def _index(row: asyncpg.Record) -> Index:
     # a whole-row reference.
     attnums = {attnum for attnum in row["key"] if attnum != 0} | set(row["mentions"])
     return Index(
-        oid=row["oid"], name=row["name"], relation=row["relation"], attnums=frozenset(attnums)
+        oid=row["oid"],
+        name=row["name"],
+        relation=row["relation"],
+        attnums=frozenset(attnums),
+        first=row["key"][0],
     )
 
 
@@ -342,6 +392,43 @@ def _user_type(row: asyncpg.Record) -> UserType:
         relation=row["relation"],
         related=frozenset(row["related"]) - {0},
     )
+
+
+def _definition(row: asyncpg.Record) -> Definition:
+    relations = frozenset(row["relations"]) - {row["relation"]}
+    columns = set(zip(row["relations"], row["attnums"], strict=True))
+    # Where a table's columns have other names (`FROM t AS x(a, b)`), all of them are listed; the
+    # dependencies hold those that are used.
+    if _lists_columns(row["text"]):
+        columns |= {(relation, 0) for relation in relations}
+    else:
+        columns = {(relation, attnum) for relation, attnum in columns if attnum}
+    return Definition(
+        rule=row["rule"],
+        relation=row["relation"],
+        relations=relations,
+        columns=frozenset(columns),
+        types=frozenset(row["types"]),
+        mentions_known=not row["has_others"],
+    )
+
+
+def _lists_columns(text: str) -> bool:
+    """Whether a relation in the text has names for its columns; or the text is not understood."""
+    try:
+        statements = parse(text)
+    except Refused:
+        return True
+    pending: list[Any] = [statement.node for statement in statements]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending.extend(value)
+        elif isinstance(value, dict):
+            if value.get("RangeVar", {}).get("alias", {}).get("colnames"):
+                return True
+            pending.extend(value.values())
+    return False
 
 
 def _enums(rows: Rows, schemas: Sequence[str]) -> dict[str, str]:

@@ -15,8 +15,8 @@ EMPTY_PATH: Final = "SET LOCAL search_path = ''"
 
 FACTS: Final = """
 SELECT current_setting('server_version_num')::int4 AS server_version,
-       current_database()::text AS database
- WHERE $1::text[] IS NOT NULL
+       d.datname::text AS database, d.oid::int8 AS database_oid, d.datdba::int8 AS database_owner
+  FROM pg_database d WHERE d.datname = current_database() AND $1::text[] IS NOT NULL
 """
 
 RELATIONS: Final = """
@@ -24,7 +24,8 @@ SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
        c.relkind::text AS kind,
        EXISTS (SELECT FROM pg_options_to_table(c.reloptions)
                 WHERE option_name = 'security_barrier' AND option_value::bool) AS is_barrier,
-       c.relrowsecurity AS has_row_security
+       c.relrowsecurity AS has_row_security, c.relowner::int8 AS owner,
+       EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid) AS has_children
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE (n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
     OR (n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')
@@ -36,7 +37,10 @@ COLUMNS: Final = """
 SELECT a.attrelid::int8 AS relation, a.attname::text AS name, a.attnum::int4 AS attnum,
        t.oid::int8 AS type, a.atttypmod AS typmod, format_type(a.atttypid, a.atttypmod) AS sql,
        tn.nspname::text AS type_schema, t.typname::text AS type_name, t.typtype::text AS kind,
-       t.typcategory::text AS category, a.attgenerated = 'v' AS is_virtual
+       t.typcategory::text AS category, a.attgenerated = 'v' AS is_virtual,
+       a.attcollation::int8 AS collation,
+       coalesce((SELECT co.collisdeterministic FROM pg_collation co
+                  WHERE co.oid = a.attcollation), true) AS is_deterministic
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   JOIN pg_namespace tn ON tn.oid = t.typnamespace
  WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -105,7 +109,7 @@ SELECT t.oid::int8 AS oid, n.nspname::text AS schema, t.typname::text AS name,
 """
 
 NAMESPACES: Final = """
-SELECT nspname::text AS name, oid::int8 AS oid FROM pg_namespace
+SELECT nspname::text AS name, oid::int8 AS oid, nspowner::int8 AS owner FROM pg_namespace
  WHERE nspname = ANY($1::text[]) OR nspname IN ('pg_catalog', 'information_schema')
  ORDER BY 1
 """
@@ -114,6 +118,32 @@ INHERITS: Final = """
 SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits
  WHERE inhrelid = ANY($1::oid[]) AND inhparent = ANY($1::oid[])
  ORDER BY 1, 2
+"""
+
+# What a view's definition mentions: relations and columns (0: the relation as a whole), types, and
+# whether there is anything else that users made. Other rules are about writing.
+DEFINITIONS: Final = """
+SELECT r.oid::int8 AS rule, r.ev_class::int8 AS relation, pg_get_viewdef(r.ev_class) AS text,
+       coalesce(array_agg(d.refobjid::int8 ORDER BY d.refobjid, d.refobjsubid)
+         FILTER (WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid >= 16384), '{}')
+         AS relations,
+       coalesce(array_agg(d.refobjsubid ORDER BY d.refobjid, d.refobjsubid)
+         FILTER (WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid >= 16384), '{}')
+         AS attnums,
+       coalesce(array_agg(d.refobjid::int8 ORDER BY d.refobjid)
+         FILTER (WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid >= 16384), '{}') AS types,
+       coalesce(bool_or(d.refobjid >= 16384
+         AND d.refclassid NOT IN ('pg_class'::regclass, 'pg_type'::regclass)), false) AS has_others
+  FROM pg_rewrite r
+  LEFT JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+ WHERE r.ev_class = ANY($1::oid[]) AND r.rulename = '_RETURN'
+ GROUP BY r.oid, r.ev_class ORDER BY r.oid
+"""
+
+TRIGGERS: Final = """
+SELECT oid::int8 AS oid, tgrelid::int8 AS relation, tgconstraint::int8 AS constraint
+  FROM pg_trigger WHERE tgisinternal AND tgconstraint <> 0 AND tgrelid = ANY($1::oid[])
+ ORDER BY 1
 """
 
 # Whatever a user wrote is a shadow, whatever it takes, and even where this server's pg_catalog has
@@ -188,19 +218,24 @@ BY_RELATION: Final[Mapping[str, str]] = {
     "constraints": CONSTRAINTS,
     "defaults": DEFAULTS,
     "inherits": INHERITS,
+    "definitions": DEFINITIONS,
+    "triggers": TRIGGERS,
 }
 
 # One number per catalog that DDL touches: the rows' oids and the transactions that wrote them.
 # Hashes are summed, so that nothing has to be sorted.
 FINGERPRINT: Final = """
-WITH n AS (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY($1::text[])),
-     c AS (SELECT oid, relnamespace, relname, relkind, reltype, reloptions, relrowsecurity
+WITH n AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname = ANY($1::text[])),
+     c AS (SELECT oid, relnamespace, relname, relkind, reltype, reloptions, relrowsecurity,
+                   relowner
              FROM pg_class
             WHERE relnamespace IN (SELECT oid FROM n))
 SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
-  (SELECT concat(count(*), ':', sum(hashtextextended(concat(oid, ' ', nspname), 0))) FROM n),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, nspname, nspowner), 0)))
+     FROM n),
   (SELECT concat(count(*), ':', sum(hashtextextended(
-     concat_ws(' ', oid, relnamespace, relname, relkind, reloptions::text, relrowsecurity), 0)))
+     concat_ws(' ', oid, relnamespace, relname, relkind, reloptions::text, relrowsecurity,
+               relowner), 0)))
      FROM c),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', attrelid, attnum, xmin), 0)))
      FROM pg_attribute WHERE attrelid IN (SELECT oid FROM c)),
@@ -211,7 +246,11 @@ SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
      FROM pg_attrdef WHERE adrelid IN (SELECT oid FROM c)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', inhrelid, inhparent), 0)))
-     FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM c)),
+     FROM pg_inherits WHERE inhrelid IN (SELECT oid FROM c) OR inhparent IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_rewrite WHERE rulename = '_RETURN' AND ev_class IN (SELECT oid FROM c)),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_trigger WHERE tgisinternal AND tgrelid IN (SELECT oid FROM c)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
      FROM pg_type t WHERE oid >= 16384 AND (typnamespace IN (SELECT oid FROM n) OR NOT EXISTS (
        SELECT FROM pg_class r

@@ -18,6 +18,7 @@ from typing import Any, Final
 from proxy.errors import Reason, Refused
 from proxy.policy.model import FunctionName, RelationName
 from proxy.sql.catalog import FIRST_NORMAL_OID, Catalog
+from proxy.sql.catalog_functions import catalog_call_of, is_catalog_call
 from proxy.sql.functions import (
     ARGUMENT_CHECKED,
     is_function_allowed,
@@ -99,6 +100,7 @@ class Reading:
     starred_selects: set[int] = field(default_factory=set)
     schema_uses: list[SchemaUse] = field(default_factory=list)  # `s.t.c` and `s.t.*`, as they stand
     parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
+    has_catalog_calls: bool = False  # calls that `catalog_calls.py` confines
     calls_database: bool = False  # a function that the policy names, not one of PostgreSQL's
 
 
@@ -196,18 +198,17 @@ def names_of(parts: list[Tree]) -> list[str]:
 
 
 def _names_free_setting(name: str, node: Tree) -> bool:
-    """A call of current_setting or set_config whose first argument is a literal that may be."""
+    """A call of current_setting or set_config, whose first argument may be any but a literal that
+    is not on the lists.
+    """
     arguments = node.get("args", ())
     if (name, len(arguments)) not in ARGUMENT_CHECKED:
         return False
-    first = arguments[0]
-    setting = first.get("A_Const", {}).get("sval", {}).get("sval", "").lower()
-    if name == "set_config":
-        return setting in FREE_SETTINGS
-    # SQLAlchemy asks with a parameter. What the upstream role may see of the settings is no
-    # personal data; a name that is known here must be on the list all the same.
-    is_parameter = "ParamRef" in first.get("TypeCast", {}).get("arg", first)
-    return is_parameter or is_show_allowed(setting)
+    constant = arguments[0].get("A_Const", {}).get("sval")
+    if constant is None:
+        return True  # SQLAlchemy asks with a parameter: `catalog_calls.py` confines its value
+    setting = constant.get("sval", "").lower()
+    return setting in FREE_SETTINGS if name == "set_config" else is_show_allowed(setting)
 
 
 def _is_star(target: Tree) -> bool:
@@ -503,7 +504,12 @@ class _Walker:
         # the tree: `('select …'::text).ts_stat` runs a query.
         catalog = self._lists.catalog
         known = catalog.row_functions if is_row else catalog.dotted_functions
-        is_allowed = name not in catalog.shadowed_functions and is_function_allowed(None, name, 1)
+        # What is confined to what the tool can see is so only where it is called as a function.
+        is_allowed = (
+            name not in catalog.shadowed_functions
+            and is_function_allowed(None, name, 1)
+            and not is_catalog_call(name, 1)
+        )
         if name in known and not is_allowed:
             raise Refused(
                 Reason.FUNCTION_NOT_ALLOWED,
@@ -580,11 +586,13 @@ class _Walker:
         count = len(node.get("args", ()))
         if names == ["unnest"]:
             count = min(count, 1)  # of several arrays it is several calls (parse_clause.c)
+        if catalog_call_of(names, count) is not None:
+            self.reading.has_catalog_calls = True
         if len(names) <= 2:
             is_shadowed = schema is None and name in self._lists.catalog.shadowed_functions
             if not is_shadowed and (
                 is_function_allowed(schema, name, count)
-                or (schema in (None, "pg_catalog") and _names_free_setting(name, node))
+                or (schema in (None, "pg_catalog") and self._is_confined(name, count, node))
             ):
                 return
             if schema is not None and (schema, name, count) in self._lists.functions:
@@ -597,6 +605,11 @@ class _Walker:
             "write pg_catalog.NAME where the database has one of the same name. "
             "The policy can name more under `functions`.",
         )
+
+    def _is_confined(self, name: str, count: int, node: Tree) -> bool:
+        if (name, count) in ARGUMENT_CHECKED:
+            return _names_free_setting(name, node)
+        return is_catalog_call(name, count)
 
     def _expression(self, node: Tree) -> None:
         if "BETWEEN" in node["kind"]:

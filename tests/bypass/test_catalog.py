@@ -21,8 +21,7 @@ from tests.bypass.worlds import Pair
 _HIDDEN = [
     # They hold values of rows, texts of other sessions, or secrets of the server.
     "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic", "pg_statistic_ext_data",
-    "pg_stat_activity", "pg_stat_user_tables", "pg_stat_all_tables", "pg_stat_user_indexes",
-    "pg_statio_user_tables", "pg_stat_xact_user_tables", "pg_stat_database", "pg_stat_replication",
+    "pg_stat_activity", "pg_stat_xact_user_tables", "pg_stat_database", "pg_stat_replication",
     "pg_stat_ssl", "pg_stat_progress_analyze", "pg_stat_progress_copy", "pg_locks", "pg_cursors",
     "pg_prepared_statements", "pg_prepared_xacts", "pg_authid", "pg_shadow", "pg_user_mapping",
     "pg_hba_file_rules", "pg_file_settings", "pg_ident_file_mappings", "pg_config", "pg_largeobject",
@@ -128,12 +127,36 @@ ATTEMPTS = [
         Answered(0),
     ),
     Attempt("texts of rules", "SELECT * FROM pg_rules", Answered(0)),
-    Attempt("rewrite rules", "SELECT ev_action FROM pg_rewrite", Answered(0)),
+    Attempt(
+        "rewrite rules",
+        "SELECT FROM pg_rewrite WHERE ev_class >= 16384 AND (ev_action, ev_qual) IS NOT NULL",
+        Answered(0),
+    ),
+    Attempt(
+        "counters of tables",
+        "SELECT * FROM pg_stat_user_tables WHERE n_live_tup + n_tup_ins + seq_scan <> 0",
+        Answered(0),
+    ),
+    Attempt(
+        "counters of indexes",
+        "SELECT * FROM pg_stat_all_indexes WHERE idx_scan + idx_tup_read <> 0",
+        Answered(0),
+    ),
+    Attempt(
+        "pages read of tables",
+        "SELECT * FROM pg_statio_user_tables WHERE heap_blks_read + heap_blks_hit <> 0",
+        Answered(0),
+    ),
     Attempt("extended statistics by name", "SELECT * FROM pg_statistic_ext", Answered(0)),
     Attempt(
         "roles and their settings",
-        "SELECT rolname, rolpassword, rolconfig FROM pg_roles",
-        Answered(1),
+        "SELECT FROM pg_roles WHERE rolconfig IS NOT NULL OR rolvaliduntil IS NOT NULL",
+        Answered(0),
+    ),
+    Attempt(
+        "roles that own nothing shown",
+        "SELECT FROM pg_roles WHERE oid >= 16384 AND rolname <> current_user",
+        Answered(0),
     ),
     Attempt(
         "settings that are not shown",

@@ -320,8 +320,12 @@ ATTEMPTS = [
     Attempt("a folder", "SELECT pg_ls_dir('.')", FUNCTION),
     Attempt("a large object", "SELECT lo_get(1)", FUNCTION),
     Attempt("a large object's import", "SELECT lo_import('/etc/hostname')", FUNCTION),
-    Attempt("a relation's size", "SELECT pg_relation_size('crm.visits')", FUNCTION),
-    Attempt("a table's size", "SELECT pg_table_size('crm.visits')", FUNCTION),
+    Attempt(
+        "a relation's size",
+        "SELECT WHERE pg_relation_size('crm.visits') IS NOT NULL",
+        Answered(0),
+    ),
+    Attempt("a table's size", "SELECT WHERE pg_table_size('crm.visits') IS NOT NULL", Answered(0)),
     Attempt(
         "the live rows of a table",
         "SELECT pg_stat_get_live_tuples('crm.visits'::regclass)",
@@ -347,9 +351,17 @@ ATTEMPTS = [
         FUNCTION,
     ),
     Attempt("an old row version", "SELECT currtid2('crm.people', '(0,1)'::tid)", Anything()),
-    Attempt("a view's text", "SELECT pg_get_viewdef('crm.people_view'::regclass)", FUNCTION),
-    Attempt("a function's text", "SELECT pg_get_functiondef('crm.tell'::regproc)", FUNCTION),
-    Attempt("a rule's text", "SELECT pg_get_ruledef(1)", FUNCTION),
+    Attempt(
+        "a view's text",
+        "SELECT WHERE pg_get_viewdef('crm.people_view'::regclass) IS NOT NULL",
+        Answered(0),
+    ),
+    Attempt(
+        "a function's text",
+        "SELECT WHERE pg_get_functiondef('crm.tell'::regproc) IS NOT NULL",
+        Answered(0),
+    ),
+    Attempt("a rule's text", "SELECT WHERE pg_get_ruledef(1) IS NOT NULL", Answered(0)),
     Attempt(
         "extended statistics",
         "SELECT * FROM pg_mcv_list_items((SELECT stxdmcv FROM pg_statistic_ext_data LIMIT 1))",

@@ -1,0 +1,123 @@
+"""Functions that are asked for a thing of the catalog by its object id, or for a setting by name.
+
+They look past the guards of the catalog's relations: `pg_get_constraintdef(16418)` prints a CHECK
+of a hidden table, with the constants that somebody wrote into it. So each argument that names a
+thing is confined to what the tool can see (`rewrite/catalog_calls.py`); in place of anything else
+the function gets an id that nothing has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Things(StrEnum):
+    """What an argument may name: built-in things, and of the database's own those listed here."""
+
+    RELATIONS = "relations"  # and their indexes
+    WHOLE_RELATIONS = "whole relations"  # without a hidden column
+    DEFINITIONS = "definitions"  # views that mention nothing hidden
+    CONSTRAINTS = "constraints"
+    RULES = "rules"
+    TRIGGERS = "triggers"
+    TYPES = "types"
+    ROLES = "roles"  # the session's own, owners of visible things
+    DATABASES = "databases"  # the session's own
+    BUILT_IN = "built-in"  # none of the database's own
+    NOTHING = "nothing"  # no thing at all: the answer is NULL
+    NO_NAME = "no name"  # the same, where a thing is named by text
+    SHOWN_SETTINGS = "settings that are shown"
+    FREE_SETTINGS = "settings that may have any value"
+    # Pairs: an object's id and a column's number, or its id and its catalog's name.
+    COLUMNS = "columns"
+    OBJECTS = "objects"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogCall:
+    """How one function is called with so many arguments: what its argument number `at` names."""
+
+    things: Things
+    at: int = 0
+
+
+def _calls(things: Things, *counts: int, at: int = 0) -> Mapping[int, CatalogCall]:
+    return {count: CatalogCall(things=things, at=at) for count in counts}
+
+
+_CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
+    "col_description": _calls(Things.COLUMNS, 2),
+    "current_setting": _calls(Things.SHOWN_SETTINGS, 1, 2),
+    "format_type": _calls(Things.TYPES, 2),
+    # Of one argument: of any catalog; tools mean relations.
+    "obj_description": {**_calls(Things.RELATIONS, 1), **_calls(Things.OBJECTS, 2)},
+    "pg_basetype": _calls(Things.TYPES, 1),
+    "pg_collation_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_conversion_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_database_size": _calls(Things.NOTHING, 1),
+    "pg_function_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_get_constraintdef": _calls(Things.CONSTRAINTS, 1, 2),
+    "pg_get_expr": _calls(Things.RELATIONS, 2, 3, at=1),
+    "pg_get_function_arg_default": _calls(Things.BUILT_IN, 2),
+    "pg_get_function_arguments": _calls(Things.BUILT_IN, 1),
+    "pg_get_function_identity_arguments": _calls(Things.BUILT_IN, 1),
+    "pg_get_function_result": _calls(Things.BUILT_IN, 1),
+    "pg_get_function_sqlbody": _calls(Things.BUILT_IN, 1),
+    "pg_get_functiondef": _calls(Things.BUILT_IN, 1),
+    "pg_get_indexdef": _calls(Things.RELATIONS, 1, 3),
+    "pg_get_partkeydef": _calls(Things.WHOLE_RELATIONS, 1),
+    "pg_get_ruledef": _calls(Things.RULES, 1, 2),
+    # Sequences are not shown.
+    "pg_get_serial_sequence": _calls(Things.NO_NAME, 2),
+    "pg_get_statisticsobjdef": _calls(Things.BUILT_IN, 1),
+    "pg_get_statisticsobjdef_columns": _calls(Things.BUILT_IN, 1),
+    "pg_get_triggerdef": _calls(Things.TRIGGERS, 1, 2),
+    "pg_get_userbyid": _calls(Things.ROLES, 1),
+    "pg_get_viewdef": _calls(Things.DEFINITIONS, 1, 2),
+    "pg_index_column_has_property": _calls(Things.RELATIONS, 3),
+    "pg_index_has_property": _calls(Things.RELATIONS, 2),
+    "pg_indexes_size": _calls(Things.NOTHING, 1),
+    "pg_opclass_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_operator_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_opfamily_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_partition_ancestors": _calls(Things.RELATIONS, 1),
+    "pg_partition_root": _calls(Things.RELATIONS, 1),
+    "pg_relation_is_publishable": _calls(Things.RELATIONS, 1),
+    "pg_relation_size": _calls(Things.NOTHING, 1, 2),
+    "pg_statistics_obj_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_table_is_visible": _calls(Things.RELATIONS, 1),
+    "pg_table_size": _calls(Things.NOTHING, 1),
+    "pg_tablespace_location": _calls(Things.BUILT_IN, 1),
+    "pg_tablespace_size": _calls(Things.NOTHING, 1),
+    "pg_total_relation_size": _calls(Things.NOTHING, 1),
+    "pg_ts_config_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_ts_dict_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_ts_parser_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_ts_template_is_visible": _calls(Things.BUILT_IN, 1),
+    "pg_type_is_visible": _calls(Things.TYPES, 1),
+    "set_config": _calls(Things.FREE_SETTINGS, 3),
+    "shobj_description": _calls(Things.DATABASES, 2),
+}
+
+# Functions without arguments that are no part of the lists, and what they tell is no secret.
+_HARMLESS: Final = frozenset({("pg_available_extensions", 0)})
+
+
+def catalog_call(name: str, count: int) -> CatalogCall | None:
+    """How pg_catalog's function `name` is answered when called with so many arguments."""
+    return _CALLS.get(name, {}).get(count)
+
+
+def is_catalog_call(name: str, count: int) -> bool:
+    """Whether a tool may call it because its arguments are confined, whatever the lists say."""
+    return (name, count) in _HARMLESS or catalog_call(name, count) is not None
+
+
+def catalog_call_of(names: Sequence[str], count: int) -> CatalogCall | None:
+    """The same of a name as it is written: unqualified, or pg_catalog's."""
+    if (len(names) == 2 and names[0] != "pg_catalog") or len(names) > 2:
+        return None
+    return catalog_call(names[-1], count)
