@@ -47,6 +47,11 @@ def _found(sent: Any, own: Any, wanted: int) -> int | None:
     while pending:
         one, other = pending.pop()
         if isinstance(one, dict) and isinstance(other, dict):
+            if "ResTarget" in one and "ResTarget" in other:
+                # Begins where its value begins, which is what an error is about.
+                one, other = one["ResTarget"].get("val"), other["ResTarget"].get("val")
+                pending.append((one, other))
+                continue
             for key in _LOCATIONS:
                 if one.get(key) == wanted and isinstance(other.get(key), int):
                     places.add(other[key])

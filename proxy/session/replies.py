@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from proxy.access_log.record import State
 from proxy.errors import InvariantError, UpstreamProtocolError
+from proxy.rewrite.plan import Plan
 from proxy.session.errors import Place, Reach, fatal, reach, shown_error, shown_notice, sqlstate_of
 from proxy.session.expectations import LEGAL, POISON_SQLSTATE, Expectation, Poison, Reply, Run
 from proxy.session.state import SessionState
@@ -296,7 +297,7 @@ class Replies:
             if head.runs[0].is_swallowed:
                 return
             self._gate(head.runs[0])
-        shown = shown_notice(m.read_fields(part), _reach(head))
+        shown = shown_notice(m.read_fields(part), self._reach(head))
         if shown is not None:
             state.outbox.put(m.error(m.NOTICE, shown))
 
@@ -304,7 +305,20 @@ class Replies:
         """PostgreSQL's error with what of it the tool may read."""
         is_analysis = head is not None and head.reply is Reply.PARSE
         place = None if head is None else _place(head)
-        return m.error(m.ERROR, shown_error(fields, _reach(head), place, is_analysis=is_analysis))
+        return m.error(
+            m.ERROR, shown_error(fields, self._reach(head), place, is_analysis=is_analysis)
+        )
+
+    def _reach(self, head: Expectation | None) -> Reach:
+        """Of what an error or notice in answer to this may speak."""
+        if head is None:
+            return Reach.NOTHING
+        plans = _plans(head)
+        least = Reach.NOTHING if plans else Reach.GUARDED
+        # A cursor WITH HOLD runs when its transaction ends: at COMMIT, at Sync, or before the last
+        # statement of a Query is done, whichever that is.
+        plans += [portal.plan for portal in self._state.portals.values() if portal.is_hold]
+        return max(reach(*plans), least)
 
     def _parameter(self, part: bytes) -> None:
         state = self._state
@@ -324,18 +338,15 @@ class Replies:
         self._untold.clear()
 
 
-def _reach(head: Expectation | None) -> Reach:
-    """Of what an error or notice in answer to this may speak."""
-    if head is None:
-        return Reach.NOTHING
+def _plans(head: Expectation) -> list[Plan]:
+    """What runs while this is answered; nothing, where that is not known."""
     plans = [] if head.portal is None else [head.portal.plan]
     if head.statement is not None and head.statement.value is not None:
         plans.append(head.statement.value.runs)
     run = head.runs[0] if head.runs else None
     if run is not None:
         plans += [plan for plan in (run.plan, run.source) if plan is not None]
-    # Where it is not known what is meant (Describe, Sync), it may be what was read before.
-    return reach(*plans) if plans else Reach.GUARDED
+    return plans
 
 
 def _place(head: Expectation) -> Place | None:

@@ -26,6 +26,7 @@ from proxy.sql.functions import (
     is_type_allowed,
 )
 from proxy.sql.grammar import Tree
+from proxy.sql.missing import function_refusal, operator_refusal, type_refusal
 from proxy.sql.settings import FREE_SETTINGS, is_show_allowed
 
 # Nodes of PostgreSQL's raw parse tree (nodes/parsenodes.h) that only compute on their inputs.
@@ -162,11 +163,7 @@ def check_type(node: Tree, lists: Lists) -> None:
         and is_type_allowed(schema, names[-1], lists.catalog)
     ):
         return
-    raise Refused(
-        Reason.TYPE_NOT_ALLOWED,
-        f"type {'.'.join(names)} is not allowed here",
-        hint="Cast to one of PostgreSQL's own types, or to an enum of the policy's schemas.",
-    )
+    raise type_refusal(names)
 
 
 def check_parameter_types(types: Sequence[int], catalog: Catalog) -> None:
@@ -277,7 +274,7 @@ class _Walker:
             if kind == "SelectStmt":
                 self.select(node, ctes, scopes)
             elif kind == "RangeVar":
-                raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")
+                raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")  # noqa: TRY301 - it is placed below
             elif kind == "ColumnRef":
                 self._column(node, scopes)
             else:
@@ -598,13 +595,7 @@ class _Walker:
             if schema is not None and (schema, name, count) in self._lists.functions:
                 self.reading.calls_database = True
                 return
-        raise Refused(
-            Reason.FUNCTION_NOT_ALLOWED,
-            f"function {'.'.join(names)} is not allowed",
-            hint="PostgreSQL's own functions that only compute on their arguments are; "
-            "write pg_catalog.NAME where the database has one of the same name. "
-            "The policy can name more under `functions`.",
-        )
+        raise function_refusal(names, node)
 
     def _is_confined(self, name: str, count: int, node: Tree) -> bool:
         if (name, count) in ARGUMENT_CHECKED:
@@ -647,12 +638,7 @@ class _Walker:
         schema = names[0] if len(names) == 2 else None
         is_shadowed = schema is None and names[-1] in self._lists.catalog.shadowed_operators
         if len(names) > 2 or is_shadowed or not is_operator_allowed(schema, names[-1]):
-            raise Refused(
-                Reason.FUNCTION_NOT_ALLOWED,
-                f"operator {'.'.join(names)} is not allowed",
-                hint="PostgreSQL's own operators are; write OPERATOR(pg_catalog.=) where the "
-                "database has one of the same name.",
-            )
+            raise operator_refusal(names)
 
     def _type(self, node: Tree) -> None:
         try:
