@@ -10,7 +10,6 @@ from proxy.policy.decide import RelationVerdict
 from proxy.policy.durations import duration_text
 from proxy.policy.model import (
     AgeRule,
-    FunctionName,
     NoSubject,
     Policy,
     Purpose,
@@ -67,7 +66,8 @@ def _rules(policy: Policy) -> Iterator[tuple[str, str]]:
         yield from _relation_rules(relation)
     for tool in policy.tools.values():
         yield from _tool_rules(tool)
-    yield "functions", ", ".join(sorted(map(_function, policy.functions)))
+    yield "functions", ", ".join(sorted(map(str, policy.functions)))
+    yield "extensions", ", ".join(sorted(map(" in ".join, policy.extensions.items())))
 
 
 def _purpose_rules(purpose: Purpose) -> Iterator[tuple[str, str]]:
@@ -113,7 +113,3 @@ def _age(rule: AgeRule | None) -> str:
         return ""
     zone = f" in {rule.zone}" if rule.zone else ""
     return f"{duration_text(rule.seconds)} by {quote(rule.column)}{zone}"
-
-
-def _function(function: FunctionName) -> str:
-    return f"{function.schema}.{function.name}({', '.join(function.arguments)})"

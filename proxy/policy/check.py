@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Final, assert_never
 
+from proxy.policy.check_members import member_problems
 from proxy.policy.lint import lint, mask_uses, problem_at
 from proxy.policy.mask_text import mask_text
 from proxy.policy.model import (
@@ -28,6 +29,7 @@ from proxy.policy.names import quote, relation_text
 from proxy.policy.problem import Problem
 from proxy.rewrite.masks_fit import mask_problem
 from proxy.sql.catalog import FIRST_NORMAL_OID, Catalog, Column, ColumnType, Relation
+from proxy.sql.permitted import extension_types
 
 Path = tuple[str, ...]
 
@@ -40,6 +42,7 @@ _ZONED_TYPES: Final = frozenset({"timestamp", "date"})
 def check_against(policy: Policy, catalog: Catalog) -> tuple[Problem, ...]:
     """Every error and warning about the policy over this database, in the order of the files."""
     problems = [*_key_problems(policy, catalog), *lint(policy, catalog)]
+    problems += member_problems(policy, catalog)
     for rule in policy.relations.values():
         problems += _relation_problems(policy, catalog, rule)
         problems += _missing_columns(policy, catalog, rule)
@@ -63,9 +66,10 @@ def out_of_service(policy: Policy, catalog: Catalog) -> Mapping[RelationName, tu
 
 
 def catalog_schemas(policy: Policy) -> tuple[str, ...]:
-    """Schemas whose relations the catalog must hold: those of the tables and of the key."""
+    """Schemas that the catalog must know: those of the tables, the key and the functions."""
     key = () if policy.subject_key is None else (policy.subject_key.relation.schema,)
-    return tuple(dict.fromkeys((*policy.schemas, *key)))
+    functions = (function.schema for function in policy.functions)
+    return tuple(dict.fromkeys((*policy.schemas, *key, *functions)))
 
 
 def _error(policy: Policy, path: Path, message: str) -> Problem:
@@ -96,7 +100,7 @@ def _relation_problems(policy: Policy, catalog: Catalog, rule: RelationRule) -> 
     if relation is None:
         yield _error(policy, path, "the database has no such table" + _near(rule.name, catalog))
         return
-    yield from _type_problems(policy, rule, relation, path)
+    yield from _type_problems(policy, catalog, rule, relation, path)
     yield from _mask_problems(policy, rule, relation)
     yield from _row_rule_problems(policy, rule, relation, path)
     for message in _subject_problems(policy, catalog, relation, rule.subject):
@@ -114,11 +118,13 @@ def _missing_columns(policy: Policy, catalog: Catalog, rule: RelationRule) -> It
 
 
 def _type_problems(
-    policy: Policy, rule: RelationRule, relation: Relation, path: Path
+    policy: Policy, catalog: Catalog, rule: RelationRule, relation: Relation, path: Path
 ) -> Iterator[Problem]:
+    of_extensions = extension_types(policy, catalog)
     for column in relation.columns:
         is_listed = rule.columns is None or column.name in rule.columns
-        problem = unsupported_type(column.type) if is_listed else None
+        is_permitted = not is_listed or column.type.oid in of_extensions
+        problem = None if is_permitted else unsupported_type(column.type)
         if problem is not None:
             what_to_do = (
                 "list the other columns instead of `open`"

@@ -20,7 +20,7 @@ K = TypeVar("K", bound=Hashable)
 # Sections whose entries may be spread over files.
 SPREAD: Final = ("categories", "purposes", "tables", "tools")
 # Sections that stand in one file.
-SINGLE: Final = ("policy", "version", "subject", "functions")
+SINGLE: Final = ("policy", "version", "subject", "functions", "extensions")
 SECTIONS: Final = (
     "policy",
     "version",
@@ -29,6 +29,7 @@ SECTIONS: Final = (
     "subject",
     "tables",
     "functions",
+    "extensions",
     "tools",
 )
 

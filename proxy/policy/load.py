@@ -12,7 +12,13 @@ from pathlib import Path
 from proxy.policy.folder import Sections, read_folder
 from proxy.policy.model import Policy
 from proxy.policy.problem import Place, PolicyErrors, Problem
-from proxy.policy.purposes import read_categories, read_functions, read_purposes, read_tools
+from proxy.policy.purposes import (
+    read_categories,
+    read_extensions,
+    read_functions,
+    read_purposes,
+    read_tools,
+)
 from proxy.policy.references import check_sensitive, check_subjects
 from proxy.policy.revision import revision_of
 from proxy.policy.tables import read_subject_key, read_tables
@@ -46,6 +52,7 @@ def _build(sections: Sections, folder: Path, findings: Findings) -> Policy:
         subject_key=read_subject_key(single.get("subject")),
         relations=read_tables(spread["tables"]),
         functions=read_functions(single.get("functions")),
+        extensions=read_extensions(single.get("extensions")),
         tools=read_tools(spread["tools"], purposes),
         revision="",
         places=findings.places,

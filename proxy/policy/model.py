@@ -279,6 +279,9 @@ class FunctionName:
     name: str
     arguments: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}({', '.join(self.arguments)})"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -291,10 +294,15 @@ class Policy:
     functions: tuple[FunctionName, ...]
     tools: Mapping[str, Tool]
     revision: str  # SHA-256, hex, of the merged and normalised policy
+    # Reviewed extensions that tools may use, each with the schema that it was put into.
+    extensions: Mapping[str, str] = field(default_factory=dict)
     # Where each key stands, for messages only: ("tables", "crm.customers", "subject") → a line.
     places: Mapping[tuple[str, ...], Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def schemas(self) -> tuple[str, ...]:
-        """Schemas of the policy in the order of the files: a tool's default search path."""
-        return tuple(dict.fromkeys(name.schema for name in self.relations))
+        """Schemas of the policy in the order of the files, those of its extensions last: a tool's
+        default search path.
+        """
+        tables = (name.schema for name in self.relations)
+        return tuple(dict.fromkeys((*tables, *self.extensions.values())))

@@ -1,4 +1,4 @@
-"""Categories, purposes, tools and functions, from their sections of the policy."""
+"""Categories, purposes, tools, functions and extensions, from their sections of the policy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from proxy.policy.model import (
     RowRule,
     Tool,
 )
-from proxy.policy.names import parse_name, refuse_reserved_schema
+from proxy.policy.names import parse_column, parse_name, refuse_reserved_schema
 from proxy.policy.value import Value
+from proxy.sql.lists.files import extension_names
 
 # The characters of a fideslang key; the length keeps access records small.
 _CATEGORY = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -212,7 +213,33 @@ def read_functions(value: Value | None) -> tuple[FunctionName, ...]:
             item.fail("the function is listed twice")
         elif function is not None:
             functions[function] = None
+            item.at(("functions", str(function)))
     return tuple(functions)
+
+
+def read_extensions(value: Value | None) -> dict[str, str]:
+    """Names of reviewed extensions, each with the schema that it was put into."""
+    if value is None:
+        return {}
+    known = extension_names()
+    extensions: dict[str, str] = {}
+    for name, item in value.entries("expected a mapping of extensions to their schemas") or []:
+        schema = item.parsed(_extension_schema, "expected the schema of the extension")
+        if name not in known:
+            item.fail(
+                f"there is no reviewed list of the extension {name}; there are: "
+                f"{', '.join(sorted(known))}"
+            )
+        elif schema is not None:
+            extensions[name] = schema
+            item.at(("extensions", name))
+    return extensions
+
+
+def _extension_schema(text: str) -> str:
+    schema = parse_column(text)
+    refuse_reserved_schema(schema)
+    return schema
 
 
 def parse_function(text: str) -> FunctionName:

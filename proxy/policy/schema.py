@@ -20,6 +20,7 @@ from proxy.policy.tables import (
     SUBJECTS_MAX,
     TABLE_KEYS,
 )
+from proxy.sql.lists.files import extension_names
 
 JSON = dict[str, Any]
 
@@ -50,6 +51,12 @@ def policy_schema() -> JSON:
                 "type": "array",
                 "items": {"type": "string", "pattern": r"^[^()]+\.[^()]+\([^()]*\)$"},
                 "description": "Database functions that tools may call, as schema.name(types).",
+            },
+            "extensions": {
+                "type": "object",
+                "propertyNames": {"enum": sorted(extension_names())},
+                "additionalProperties": {"type": "string", "pattern": f"^{_dotted(1)}$"},
+                "description": "Reviewed extensions that tools may use, each with its schema.",
             },
             "tools": _map(_TOOL, _ref("tool"), "Who asks."),
         },

@@ -19,6 +19,8 @@ from proxy.errors import Refused
 from proxy.policy.model import RelationName
 from proxy.sql import catalog_queries
 from proxy.sql.grammar import parse
+from proxy.sql.lists.files import extension_names
+from proxy.sql.members import Members, members_of, read_members
 
 Rows = Sequence[asyncpg.Record]
 
@@ -196,6 +198,9 @@ class Catalog:
     # Relations of pg_catalog and information_schema with their columns in table order.
     system_relations: Mapping[RelationName, tuple[Column, ...]] = field(default_factory=dict)
     structure: Structure = field(default_factory=Structure)
+    # What the schemas hold besides relations, and somebody put into pg_catalog. None: not read, and
+    # `shadowed_functions` and `shadowed_operators` say all that is known.
+    members: Members | None = None
 
 
 async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -> Catalog:
@@ -210,6 +215,7 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
             name: await connection.fetch(query, wanted)
             for name, query in catalog_queries.BY_SCHEMA.items()
         }
+        read |= await read_members(connection, wanted, sorted(extension_names()))
         every = [row["oid"] for row in read["relations"]]
         read["columns"] = await connection.fetch(catalog_queries.COLUMNS, every)
         own = [oid for oid in every if oid >= FIRST_NORMAL_OID]
@@ -257,6 +263,7 @@ def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
                 for row in read["triggers"]
             ),
         ),
+        members=members_of(read),
         revision=_revision(read, schemas),
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.sql import members
+
 # format_type leaves out the schema of types that the path shows: with an empty path only
 # pg_catalog's own stay bare. Local to the transaction: the connection may serve others next.
 EMPTY_PATH: Final = "SET LOCAL search_path = ''"
@@ -224,7 +226,7 @@ BY_RELATION: Final[Mapping[str, str]] = {
 
 # One number per catalog that DDL touches: the rows' oids and the transactions that wrote them.
 # Hashes are summed, so that nothing has to be sorted.
-FINGERPRINT: Final = """
+FINGERPRINT: Final = f"""
 WITH n AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname = ANY($1::text[])),
      c AS (SELECT oid, relnamespace, relname, relkind, reltype, reloptions, relrowsecurity,
                    relowner
@@ -258,5 +260,6 @@ SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
      FROM pg_proc WHERE pronamespace IN (SELECT oid FROM n)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
-     FROM pg_operator WHERE oprnamespace IN (SELECT oid FROM n)))
+     FROM pg_operator WHERE oprnamespace IN (SELECT oid FROM n)),
+{members.FINGERPRINT})
 """

@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from proxy.sql.lists.classes import Signature, is_pinned, read_classes
-from proxy.sql.lists.classify import (
-    ALLOWED,
-    CATALOG,
-    COMPUTES,
-    MACHINERY,
-    classify,
-    read_reviewed,
-)
+from proxy.sql.lists.classes import is_pinned
+from proxy.sql.lists.classify import CATALOG, COMPUTES, MACHINERY, classify, read_reviewed
 from proxy.sql.lists.entries import Entry, read_entries
+from proxy.sql.lists.files import ALLOWED, Signature, read_classes
 from proxy.sql.lists.make import differences, make_pg_catalog, unclassified
 from tests.versions.servers import VERSIONS, Servers
 
@@ -22,7 +16,7 @@ REVIEWED = read_reviewed()
 
 
 def pinned(version: str) -> dict[Signature, str]:
-    return {signature: found for found, signature in read_classes(version)}
+    return dict(read_classes(version=version))
 
 
 def unknown(entries: list[Entry], version: str) -> list[str]:
@@ -32,7 +26,7 @@ def unknown(entries: list[Entry], version: str) -> list[str]:
         f"{signature}: {classify(entry, REVIEWED)}, in the file {known.get(signature)}"
         for entry in entries
         if is_pinned(entry)
-        and known.get(signature := Signature.of(entry)) != (classify(entry, REVIEWED) or "none")
+        and known.get(signature := entry.signature) != (classify(entry, REVIEWED) or "none")
     ]
 
 
@@ -42,7 +36,7 @@ async def test_everything_in_pg_catalog_has_a_class(
     entries = await read_entries(of_version)
     assert unclassified(entries, REVIEWED) == []
     assert unknown(entries, version) == []
-    assert set(pinned(version)) == {Signature.of(entry) for entry in entries if is_pinned(entry)}
+    assert set(pinned(version)) == {entry.signature for entry in entries if is_pinned(entry)}
 
 
 async def test_the_server_of_the_demo_has_nothing_that_was_not_looked_at(
@@ -98,7 +92,7 @@ def entry(kind: str, name: str, *arguments: str, **more: object) -> Entry:
     ],
 )
 def test_a_new_function_that_is_not_immutable_has_no_class(new: Entry) -> None:
-    assert unclassified([new], REVIEWED) == [Signature.of(new)]
+    assert unclassified([new], REVIEWED) == [new.signature]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -21,7 +21,6 @@ FOLDER: Final = Path(__file__).parent
 COMPUTES: Final = "computes"
 CATALOG: Final = "catalog"
 MACHINERY: Final = "machinery"
-ALLOWED: Final = frozenset({COMPUTES, CATALOG})
 
 # Functions that PostgreSQL itself describes as the inside of an operator, an aggregate, an index
 # or a type. The operator or aggregate is classified for itself.

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from proxy.sql.lists.files import Signature
 from proxy.sql.type_names import TYPE_NAMES
 
 # PostgreSQL takes 100 arguments (FUNC_MAX_ARGS); more than this only variadic functions do.
@@ -33,6 +34,10 @@ class Entry:
     function: str = ""  # name of the function behind an operator or a cast
     is_internal: bool = False  # only PostgreSQL itself can call it: internal, cstring, triggers …
     description: str = ""
+
+    @property
+    def signature(self) -> Signature:
+        return Signature(self.kind, self.name, self.arguments)
 
 
 # `members`: the oids of what belongs to the wanted place, by the catalog that holds them.

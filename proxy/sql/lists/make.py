@@ -20,9 +20,8 @@ from typing import Final
 
 import asyncpg
 
-from proxy.sql.lists.classes import Signature, Versions, class_lines, merged
+from proxy.sql.lists.classes import Versions, class_lines, merged
 from proxy.sql.lists.classify import (
-    ALLOWED,
     CATALOG,
     FOLDER,
     Reviewed,
@@ -31,6 +30,7 @@ from proxy.sql.lists.classify import (
     read_reviewed,
 )
 from proxy.sql.lists.entries import COUNTED_ARGUMENTS, Entry, read_entries
+from proxy.sql.lists.files import ALLOWED, Signature
 
 CALLED: Final = ("function", "aggregate", "window", "procedure")
 
@@ -93,7 +93,7 @@ def operator_names(every: Iterable[Entry], reviewed: Reviewed) -> list[str]:
 
 def unclassified(entries: Iterable[Entry], reviewed: Reviewed) -> list[Signature]:
     """What no rule and nobody has decided about."""
-    return sorted(Signature.of(entry) for entry in entries if classify(entry, reviewed) is None)
+    return sorted(entry.signature for entry in entries if classify(entry, reviewed) is None)
 
 
 def _is_allowed(entry: Entry, reviewed: Reviewed) -> bool:
@@ -136,7 +136,8 @@ def differences(made: Mapping[str, str]) -> list[str]:
 def make_extension(name: str, entries: Mapping[str, Sequence[Entry]]) -> dict[str, str]:
     """The text of an extension's file, by the file's name, from the entries of every version."""
     reviewed = read_extensions()[name]
-    lines = class_lines(merged(entries), reviewed, with_versions=False)
+    reasons = (f"# {each}: {found.reason}" for each, found in reviewed.refused_functions.items())
+    lines = [*reasons, *class_lines(merged(entries), reviewed, with_versions=False)]
     return {
         f"extensions/{name}.txt": _file(f"Every member of the extension {name}, by class.", lines)
     }
