@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 
 from proxy.errors import Reason, Refused
@@ -26,6 +26,12 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 # (scansup.c, NAMEDATALEN); str.lower() would fold 'K' (Kelvin) and 'İ' too.
 _ARRAY_CAST: Final = re.compile(r"::[a-z_][a-z0-9_.]{2,}(?=\[\])")
 _FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
+
+
+# Both start afresh with each text; to make them takes as long as to read a short one.
+_DIALECT: Final = Dialect.get_or_raise("postgres")
+_TOKENIZER: Final = _DIALECT.tokenizer()
+_PARSER: Final = _DIALECT.parser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,8 @@ def read_query(text: str) -> exp.Expr:
 
 def _read(text: str) -> exp.Expr:
     try:
-        trees = sqlglot.parse(_with_known_array_types(text), read="postgres")
+        known = _with_known_array_types(text)
+        trees = _PARSER.parse(_TOKENIZER.tokenize(known), known)
     except (SqlglotError, RecursionError, TypeError, ValueError) as error:
         raise Refused(
             Reason.NOT_UNDERSTOOD,
@@ -113,9 +120,13 @@ class _Finder:
         elif isinstance(node, exp.Column) and node.args.get("db"):
             self.schemas.append(_schema_place(node))
         for value in node.args.values():
-            for child in value if isinstance(value, list) else (value,):
-                if isinstance(child, exp.Expr) and child is not clause:
-                    self.visit(child, ctes)
+            if isinstance(value, exp.Expr):
+                if value is not clause:
+                    self.visit(value, ctes)
+            elif isinstance(value, list):
+                for child in value:
+                    if isinstance(child, exp.Expr):
+                        self.visit(child, ctes)
 
     def _with(self, clause: exp.With, ctes: frozenset[str]) -> frozenset[str]:
         items = clause.expressions
