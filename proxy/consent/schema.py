@@ -334,13 +334,20 @@ def _ledger_grants(reader: str, writer: str) -> Iterator[str]:
 def _reader_grants(policy: Policy, reader: str) -> Iterator[str]:
     comment = "-- What guards read: columns that the policy lists, and those its rules look at.\n"
     needed = reader_columns(policy)
-    for schema in dict.fromkeys(name.schema for name in needed):
+    schemas = [name.schema for name in needed]
+    schemas += [*policy.extensions.values(), *(each.schema for each in policy.functions)]
+    for schema in dict.fromkeys(schemas):
         yield f"{comment}GRANT USAGE ON SCHEMA {quoted(schema)} TO {quoted(reader)}"
         comment = ""
     for name, columns in needed.items():
         listed = "" if columns is None else f" ({', '.join(quoted(c) for c in columns)})"
         if columns != ():
             yield f"GRANT SELECT{listed} ON {_relation(name)} TO {quoted(reader)}"
+    for function in policy.functions:
+        # The types were read as names: nothing else stands in them (policy/purposes.py).
+        routine = _relation(RelationName(function.schema, function.name))
+        types = ", ".join(function.arguments)
+        yield f"GRANT EXECUTE ON ROUTINE {routine}({types}) TO {quoted(reader)}"
 
 
 def _rule_columns(rule: RelationRule) -> Iterator[str]:

@@ -57,6 +57,11 @@ _TYPE_ALIASES: Final = {
 }
 
 
+_IDENTIFIER: Final = r'(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*|"(?:[^"\0]|"")+")'
+# `timestamp with time zone`, `crm."Level"[]`, `"char"`: names, never SQL.
+_TYPE: Final = re.compile(rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})?(?: [A-Za-z]+)*(?:\[\])?")
+
+
 def parse_category(text: str) -> str:
     if text == OPEN or not _CATEGORY.fullmatch(text) or len(text) > _CATEGORY_CHARACTERS_MAX:
         raise ValueError(
@@ -255,7 +260,8 @@ def parse_function(text: str) -> FunctionName:
     written = [" ".join(part.split()) for part in rest[:-1].split(",")]
     if written == [""]:
         written = []
-    if "" in written:
+    if not all(map(_TYPE.fullmatch, written)):
+        # `init` writes them into a GRANT: nothing but names may stand there.
         raise ValueError(f"expected types between the commas, found {text!r}")
     return FunctionName(schema=parts[0], name=parts[1], arguments=tuple(map(_printed, written)))
 
