@@ -39,6 +39,7 @@ from proxy.sql.functions import function_names
 from proxy.sql.grammar import RawStatement, Tree, canonical_inner, grammar_major, parse, parse_query
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
+from proxy.sql.permitted import Permitted
 from proxy.sql.plainer import without_comments
 from proxy.sql.read import (
     Lists,
@@ -93,13 +94,7 @@ class Enforcer:
         # A mask that no longer fits, a unique index that is gone: the relation is not answered.
         self._out_of_service = frozenset(out_of_service(policy, catalog))
         self.guards = GuardStore(policy, catalog, self._out_of_service)
-        self._lists = Lists(
-            catalog=catalog,
-            functions={
-                (function.schema, function.name, len(function.arguments)): function
-                for function in policy.functions
-            },
-        )
+        self._lists = Lists(catalog=catalog, own=Permitted(policy, catalog))
 
     def __getstate__(self) -> tuple[Policy, Catalog, StatementLimits, SettingLimits]:
         return (self.policy, self.catalog, self._limits, self._setting_limits)
@@ -115,7 +110,7 @@ class Enforcer:
         """
         try:
             check_size(text, self._limits.statement_bytes, self._limits.statement_nesting)
-            check_parameter_types(context.parameter_types, self.catalog)
+            check_parameter_types(context.parameter_types, self._lists)
             statements = parse(text)
         except Refused as refused:
             return (refused,)

@@ -1,7 +1,8 @@
 """What a tool is told of a function, operator or type that is not there for it: PostgreSQL's words.
 
 Not there for a tool is whatever is neither PostgreSQL's own nor on the policy's lists; whether the
-database has one of that name makes no difference to what is said.
+database has one of that name makes no difference to what is said. Only of extensions, and of
+functions that the policy names, the reason is told (`permission_refusal`).
 """
 
 from __future__ import annotations
@@ -70,6 +71,15 @@ def function_refusal(names: Sequence[str], call: Tree) -> Refused:
         hint="For tools there are PostgreSQL's own functions and those that the policy names "
         "under `functions`.",
         sqlstate="42883",
+    )
+
+
+def permission_refusal(names: Sequence[str], reason: str) -> Refused:
+    """The refusal of a call of the database's own function, with what its policy would need."""
+    return Refused(
+        Reason.FUNCTION_NOT_ALLOWED,
+        f"function {'.'.join(names)} is not allowed: {reason}",
+        hint="The policy names functions under `functions`, and extensions under `extensions`.",
     )
 
 

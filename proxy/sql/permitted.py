@@ -79,8 +79,9 @@ class Permitted:
 
     def why_not(self, schema: str | None, name: str, count: int) -> str:
         """What to say of a call that is not allowed; "" where nothing is known of it."""
-        for each in self._reached(schema, name, count):
-            reason = self._why_not(each)
+        for each in self._routines[name]:
+            is_meant = schema in (None, each.schema) and each.least <= count <= each.most
+            reason = self._why_not(each) if is_meant else ""
             if reason:
                 return reason
         return ""

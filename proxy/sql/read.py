@@ -16,17 +16,22 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import Reason, Refused
-from proxy.policy.model import FunctionName, RelationName
+from proxy.policy.model import RelationName
 from proxy.sql.catalog import FIRST_NORMAL_OID, Catalog
 from proxy.sql.catalog_functions import catalog_call_of, is_catalog_call
 from proxy.sql.functions import (
     ARGUMENT_CHECKED,
     is_function_allowed,
-    is_operator_allowed,
     is_type_allowed,
 )
 from proxy.sql.grammar import Tree
-from proxy.sql.missing import function_refusal, operator_refusal, type_refusal
+from proxy.sql.missing import (
+    function_refusal,
+    operator_refusal,
+    permission_refusal,
+    type_refusal,
+)
+from proxy.sql.permitted import Permitted
 from proxy.sql.settings import FREE_SETTINGS, is_show_allowed
 
 # Nodes of PostgreSQL's raw parse tree (nodes/parsenodes.h) that only compute on their inputs.
@@ -140,7 +145,7 @@ class Lists:
     """What beyond the built-in lists a statement may name."""
 
     catalog: Catalog
-    functions: Mapping[tuple[str, str, int], FunctionName]  # (schema, name, argument count)
+    own: Permitted
 
 
 def read(node: Tree, resolve: NameResolver, lists: Lists) -> Reading:
@@ -160,18 +165,22 @@ def check_type(node: Tree, lists: Lists) -> None:
     if (
         len(names) in (1, 2)
         and not node.get("pct_type")
-        and is_type_allowed(schema, names[-1], lists.catalog)
+        and (
+            is_type_allowed(schema, names[-1], lists.catalog)
+            or lists.own.allows_type(schema, names[-1])
+        )
     ):
         return
     raise type_refusal(names)
 
 
-def check_parameter_types(types: Sequence[int], catalog: Catalog) -> None:
+def check_parameter_types(types: Sequence[int], lists: Lists) -> None:
     """Check the types that Parse declares: to read a parameter is a cast, and a domain's CHECK
     calls functions. Raises Refused(type_not_allowed).
     """
     for oid in types:
-        if oid >= FIRST_NORMAL_OID and not _is_enum(oid, catalog):
+        is_known = oid < FIRST_NORMAL_OID or oid in lists.own.types
+        if not is_known and not _is_enum(oid, lists.catalog):
             raise Refused(
                 Reason.TYPE_NOT_ALLOWED,
                 "a parameter's type is not allowed here",
@@ -502,10 +511,10 @@ class _Walker:
         catalog = self._lists.catalog
         known = catalog.row_functions if is_row else catalog.dotted_functions
         # What is confined to what the tool can see is so only where it is called as a function.
-        is_allowed = (
-            name not in catalog.shadowed_functions
-            and is_function_allowed(None, name, 1)
-            and not is_catalog_call(name, 1)
+        own = self._lists.own
+        is_built_in = is_function_allowed(None, name, 1) and not is_catalog_call(name, 1)
+        is_allowed = own.allows_call(None, name, 1) or (
+            is_built_in and not own.shadows_function(None, name, 1)
         )
         if name in known and not is_allowed:
             raise Refused(
@@ -586,15 +595,17 @@ class _Walker:
         if catalog_call_of(names, count) is not None:
             self.reading.has_catalog_calls = True
         if len(names) <= 2:
-            is_shadowed = schema is None and name in self._lists.catalog.shadowed_functions
-            if not is_shadowed and (
+            own = self._lists.own
+            if not own.shadows_function(schema, name, count) and (
                 is_function_allowed(schema, name, count)
                 or (schema in (None, "pg_catalog") and self._is_confined(name, count, node))
             ):
                 return
-            if schema is not None and (schema, name, count) in self._lists.functions:
-                self.reading.calls_database = True
+            if own.allows_call(schema, name, count):
+                self.reading.calls_database |= own.calls_named(schema, name, count)
                 return
+            if reason := own.why_not(schema, name, count):
+                raise permission_refusal(names, reason)
         raise function_refusal(names, node)
 
     def _is_confined(self, name: str, count: int, node: Tree) -> bool:
@@ -636,8 +647,7 @@ class _Walker:
             return
         names = names_of(parts)
         schema = names[0] if len(names) == 2 else None
-        is_shadowed = schema is None and names[-1] in self._lists.catalog.shadowed_operators
-        if len(names) > 2 or is_shadowed or not is_operator_allowed(schema, names[-1]):
+        if len(names) > 2 or not self._lists.own.allows_operator(schema, names[-1]):
             raise operator_refusal(names)
 
     def _type(self, node: Tree) -> None:
