@@ -23,6 +23,7 @@ from proxy.errors import Reason, Refused
 from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
+from proxy.rewrite.asked import Asked
 from proxy.rewrite.catalog_calls import ConfinedCall, confined_calls
 from proxy.rewrite.check import GuardTree, check, expect_guard
 from proxy.rewrite.code import runs_code
@@ -30,7 +31,7 @@ from proxy.rewrite.group_keys import Addition, additions, item_offset
 from proxy.rewrite.guard import sql_text
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
 from proxy.rewrite.pushdown import push_down
-from proxy.rewrite.splice import Stand, splice
+from proxy.rewrite.splice import Stand, splice, without_only
 from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
 from proxy.rewrite.whole_rows import RowCast, row_casts, row_ends
 from proxy.sql import copying, kinds
@@ -149,6 +150,8 @@ class Enforcer:
                 return self._explain(statement, context)
             case "ExecuteStmt":
                 return kinds.execute(statement, lambda node: check_type(node, self._lists))
+            case "LockStmt":
+                return kinds.lock(statement, self._resolver(context))
             case "VariableSetStmt":
                 return kinds.set_variable(statement, asker)
             case _:
@@ -265,12 +268,18 @@ class Enforcer:
             self.guards.guard(use.relation, context.tool, purpose, names)
             for use, names in zip(uses, wanted, strict=True)
         ]
-        stands = [
-            self._stand(each, use, reading, context)
-            for each, use in zip(prepared, uses, strict=True)
-        ]
+        asked = Asked(
+            uses=[(use, each.guard) for use, each in zip(uses, prepared, strict=True)],
+            reading=reading,
+            policy=self.policy,
+            catalog=self.catalog,
+            purpose=purpose,
+            declared_types=context.parameter_types,
+        )
+        stands = [self._stand(each, use, asked) for each, use in zip(prepared, uses, strict=True)]
         calls = self._confined_calls(node, text, reading, context)
         edits = [edit for call in calls for edit in call.edits]
+        edits += [without_only(text, each) for each, use in zip(relations, uses, strict=True) if use.is_only]
         keys, rows = additions(uses, prepared, self.catalog), row_casts(node, uses, prepared)
         edits += _insertions(node, text, keys, rows)
         final = splice(text, relations, [stand for stand, _ in stands], schemas, names, edits)
@@ -303,24 +312,13 @@ class Enforcer:
             for use, names in zip(uses, wanted, strict=True)
         )
 
-    def _stand(
-        self, prepared: Prepared, use: RelationUse, reading: Reading, context: PlanContext
-    ) -> tuple[Stand, GuardTree]:
-        pushed = None
-        if prepared.guard is not None:
-            pushed = push_down(
-                prepared.guard,
-                use,
-                reading,
-                self.policy,
-                self.catalog,
-                purpose=context.purpose or "",
-                declared_types=context.parameter_types,
-            )
+    def _stand(self, prepared: Prepared, use: RelationUse, asked: Asked) -> tuple[Stand, GuardTree]:
+        guard = prepared.guard
+        pushed = push_down(guard, use, asked) if guard is not None else None
         if pushed is None:
             return Stand(prepared.text, use.alias), prepared.tree
-        text = sql_text(pushed)
-        return Stand(text, use.alias), GuardTree(text)
+        text = sql_text(pushed.query)
+        return Stand(text, use.alias, is_lateral=pushed.is_lateral), GuardTree(text)
 
     def _resolver(self, context: PlanContext) -> NameResolver:
         def resolve(schema: str | None, name: str) -> RelationName:

@@ -8,7 +8,7 @@
 
 Why it is sound (measured, research/rewriting.md 3.5 and 4):
 * a CASE is never taken apart: PostgreSQL pushes the whole of it, never the bare column;
-* a guard that removes rows is fenced by OFFSET 0, or a tool's condition would be evaluated on
+* a guard that removes rows is fenced by OFFSET '0', or a tool's condition would be evaluated on
   removed rows and print them in an error; so is one over a view that is no security barrier,
   for the rows that the view leaves out; and its columns have no statistics for the planner;
 * one LEFT JOIN on a unique key keeps one row per row, and is dropped where no guarded column is
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from sqlglot import exp
 
@@ -47,12 +47,13 @@ from proxy.sql.catalog import Catalog, Column, ColumnType, Relation
 
 # Types whose operators with statistics are all comparisons, which never fail: keys and times keep
 # good plans.
-_COMPARED_SAFELY = frozenset(
+COMPARED_SAFELY = frozenset(
     "int2 int4 int8 float4 float8 numeric bool date timestamp timestamptz uuid".split()
 )
 # Within these, years off the ends of PostgreSQL's timestamps, every zone's offset fits.
 _EARLIEST: Final = "4700-01-01 BC"
 _LATEST: Final = "294000-01-01"
+_Query = TypeVar("_Query", bound=exp.Query)
 HOPS_MAX = 4  # policy-language.md: a `via` path has at most four hops
 
 
@@ -89,6 +90,16 @@ def joined(conditions: Sequence[exp.Expr], connector: type[exp.And | exp.Or]) ->
 def sql_text(tree: exp.Expr) -> str:
     """A guard as text. Only trees that we built come here, never a tool's."""
     return tree.sql(dialect="postgres", comments=False, normalize_functions=False)
+
+
+def fenced(query: _Query) -> _Query:
+    """The query, through which no condition is pushed. It is changed.
+
+    The 0 is written as text of no type, which is a constant before planning: PostgreSQL takes
+    `OFFSET 0`, an int4 to be cast, for a true OFFSET while it decides on parallel plans (measured).
+    """
+    query.set("offset", exp.Offset(expression=literal("0")))
+    return query
 
 
 # --- in force --------------------------------------------------------------------------------
@@ -278,13 +289,11 @@ def build_guard(
         select = select.join(join, copy=False)
     if conditions:
         select = select.where(joined(conditions, exp.And), copy=False)
-    if removes_rows:
-        select = select.offset(0, copy=False)
     return Guard(
         verdict=verdict,
         relation=database,
         columns=tuple(shown),
-        select=select,
+        select=fenced(select) if removes_rows else select,
         removes_rows=removes_rows,
     )
 
@@ -296,7 +305,7 @@ def _without_statistics(value: exp.Expr, type_: ColumnType) -> exp.Expr:
     values of all rows while it plans: a pattern that ends in a backslash failed if one of the
     removed rows began as the pattern does (measured). Comparisons of the safe types never fail.
     """
-    if type_.schema == "pg_catalog" and type_.base in _COMPARED_SAFELY:
+    if type_.schema == "pg_catalog" and type_.base in COMPARED_SAFELY:
         return value
     is_true = exp.Not(this=exp.Is(this=call("statement_timestamp"), expression=exp.Null()))
     return exp.Case(ifs=[exp.If(this=is_true, true=value)], default=cast_to(exp.Null(), type_))

@@ -4,258 +4,278 @@ A condition `column = 'x'` on a masked or fenced relation stays where it is and 
 the guard on the bare column, together with the condition that the cell is in force. It may be
 repeated only where that changes no answer:
 
-* it is a top-level AND part of the WHERE of the SELECT whose FROM holds the relation, or of the ON
-  of an inner join around it, and the relation is not on the nullable side of an outer join;
+* it holds for every row that plays a part in the answer (`conditions.py` finds such conditions);
 * the other side is a constant or a parameter, so that nothing else is evaluated earlier;
 * the operator is leakproof for exactly these types, so that it can not fail on a hidden value;
-* a row whose cell is not in force can not satisfy it: its mask is NULL, or the mask never gives
-  the constant.
+* a row whose cell is not in force can not fulfil it: its mask is NULL, or never gives the constant.
+  Where the mask may give it, a second arm of the guard answers for the rows that show their mask,
+  started only if the value can be an image of the mask (`images.py`).
 
 The guard is fenced then: without the fence another condition of the tool would be evaluated on
-rows chosen by the bare value, and its error would tell (research/rewriting.md, 4.2).
+rows chosen by the bare value, and its error would tell (research/rewriting.md, 4.2). A fence keeps
+conditions of open columns out as well, and join keys, and the order that an index has: those are
+repeated inside (`join_keys.py`, `order.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from sqlglot import exp
 
+from proxy.errors import InvariantError
 from proxy.policy.decide import Guarded, Shown
-from proxy.policy.model import (
-    DropMask,
-    EmailMask,
-    FirstMask,
-    LastMask,
-    Mask,
-    NullMask,
-    Policy,
-)
-from proxy.rewrite.guard import Guard, ShownColumn, column, in_force, joined
-from proxy.rewrite.masks_terms import literal, operate
+from proxy.policy.model import DropMask, Mask, NullMask
+from proxy.rewrite.asked import Asked
+from proxy.rewrite.comparisons import begins_index, is_leakproof, repeat
+from proxy.rewrite.conditions import Condition, Conditions, is_alone, is_plain
+from proxy.rewrite.guard import Guard, ShownColumn, column, fenced, in_force, joined
+from proxy.rewrite.images import may_be_image, may_be_image_in, never_plain
+from proxy.rewrite.join_keys import JoinKeys, join_keys
+from proxy.rewrite.masks_terms import number_of
+from proxy.rewrite.order import index_order
 from proxy.sql.catalog import Catalog, ColumnType
-from proxy.sql.grammar import Tree
-from proxy.sql.read import Reading, RelationUse, names_of
+from proxy.sql.read import RelationUse
 
-_FLIPPED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-# Object ids of pg_type.dat: fixed for ever.
-_INT4, _INT8, _TEXT, _VARCHAR = 23, 20, 25, 1043
-_INTEGERS: Final = frozenset(["int2", "int4", "int8"])
-EMAIL_IMAGE_CHARACTERS: Final = 5  # `a***@`
-_INT8_MAX: Final = 2**63 - 1
+__all__ = ["is_plain", "push_down"]
+
+# How often the second arm's rows are put under a LIMIT of which the planner knows nothing. It takes
+# each for a tenth of the rows, and without that it would make a plan for every execution, because
+# the arm, though hardly ever started, seems dear (measured: 0.16 ms instead of 0.02 on 1 M rows).
+_LIMITS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
-    """The other side: how it is printed, its type (0: takes the column's), and all that is decided
-    by of its text: plans are shared by statements that differ in literals (`lift.py`).
-    """
+@dataclass(slots=True)
+class _Pushed:
+    """What is repeated in a guard."""
 
-    expression: exp.Expr
-    type_oid: int
-    is_plain: bool  # a text, known, and plain
+    conditions: list[exp.Expr] = field(default_factory=list)
+    split: _Split | None = None
+    is_found: bool = False  # by an index, for one value
+    order: list[exp.Ordered] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class _Condition:
-    column: str
-    operator: str
-    constants: tuple[_Constant, ...]  # several: IN
+class _Split:
+    """Rows that show the value, and rows that show their mask: which of each, and whether any."""
+
+    shown: list[exp.Expr]
+    masked: list[exp.Expr]
+    is_image: exp.Expr
 
 
-def push_down(
-    guard: Guard,
-    use: RelationUse,
-    reading: Reading,
-    policy: Policy,
-    catalog: Catalog,
-    *,
-    purpose: str,
-    declared_types: Sequence[int],
-) -> exp.Select | None:
-    """The guard with the conditions that may be repeated in it; None if there are none."""
-    if use.is_nullable_side or use.is_hidden or use.has_column_aliases:
+@dataclass(frozen=True, slots=True)
+class PushedDown:
+    """A guard with what is repeated in it; LATERAL where that names another FROM item."""
+
+    query: exp.Query
+    is_lateral: bool = False
+
+
+def push_down(guard: Guard, use: RelationUse, asked: Asked) -> PushedDown | None:
+    """The guard with what may be repeated in it; None if there is nothing."""
+    pushed = _pushed(guard, use, asked)
+    if pushed is None:
         return None
+    keys = JoinKeys()
+    if not pushed.is_found:
+        keys = join_keys(guard, use, asked, _push_constants)
+        pushed.conditions += keys.conditions
+    query = _query(guard, pushed)
+    if query is None:
+        return None
+    return PushedDown(_kept(query) if keys.is_among else query, keys.is_lateral)
+
+
+def _push_constants(guard: Guard, use: RelationUse, asked: Asked) -> exp.Query | None:
+    pushed = _pushed(guard, use, asked)
+    return None if pushed is None else _query(guard, pushed)
+
+
+def _pushed(guard: Guard, use: RelationUse, asked: Asked) -> _Pushed | None:
+    """What compares with constants, and the order; None for a guard that needs no help."""
     if guard.relation.is_open_view:
         return None  # a column of it may be an expression that fails on a row that it leaves out
-    # A virtual column is an expression as well: it may fail on a row that the guard removes.
-    virtual = {each.name for each in guard.relation.columns if each.is_virtual}
-    shown = {each.name: each for each in guard.columns if each.name not in virtual}
     if not guard.removes_rows and not any(isinstance(e.verdict, Guarded) for e in guard.columns):
         return None  # PostgreSQL pushes into a plain derived table by itself
-    reader = _Reader(use, reading, frozenset(shown), declared_types)
-    added: list[exp.Expr] = []
-    for condition in reader.conditions():
-        each = shown[condition.column]
-        if _may_push(each, condition, guard, catalog):
-            added.append(_repeat(each, condition))
-            if isinstance(each.verdict, Guarded):
-                added.append(in_force(policy, purpose, guard.verdict, each.verdict))
-    if not added:
+    pushed = _masked_conditions(guard, use, asked)
+    if not guard.removes_rows and not pushed.conditions and pushed.split is None:
         return None
-    select = guard.select.copy()
-    return select.where(joined(added, exp.And), copy=False).offset(0, copy=False)
+    pushed.conditions += _open_conditions(guard, use, asked)
+    pushed.order = index_order(guard, use, asked.catalog)
+    return pushed
 
 
-def _may_push(each: ShownColumn, condition: _Condition, guard: Guard, catalog: Catalog) -> bool:
-    match each.verdict:
-        case Shown():
-            if not guard.removes_rows:
-                return False
-        case Guarded(through=None, mask=mask):
-            if not all(
-                _never_gives(mask, condition.operator, c, each.type) for c in condition.constants
-            ):
-                return False
-        case _:
-            return False
-    own = _compared_type(each.type)
-    return all(
-        (condition.operator, own, own if constant.type_oid == 0 else constant.type_oid)
-        in catalog.leakproof_operators
-        for constant in condition.constants
-    )
+def _query(guard: Guard, pushed: _Pushed) -> exp.Query | None:
+    if pushed.split is not None:
+        return _two_arms(guard, pushed.conditions, pushed.split)
+    if not pushed.conditions and not pushed.order:
+        return None
+    select = _with(guard, pushed.conditions)
+    if pushed.order:
+        select.set("order", exp.Order(expressions=pushed.order))
+    return fenced(select)
 
 
-def _compared_type(type_: ColumnType) -> int:
-    """The type that an operator sees: varchar has no operators of its own, it is seen as text."""
-    return _TEXT if type_.oid == _VARCHAR else type_.oid
-
-
-def _never_gives(mask: Mask, operator: str, constant: _Constant, type_: ColumnType) -> bool:
-    """Can no masked cell satisfy the condition?"""
-    if isinstance(mask, NullMask | DropMask):
-        return True  # NULL satisfies no comparison
-    if operator != "=" or not constant.is_plain:
-        return False
-    match mask:
-        case EmailMask():
-            # The image of `email` is `a***@…` or `***`, unless a short column cuts it.
-            return type_.max_length is None or type_.max_length >= EMAIL_IMAGE_CHARACTERS
-        case FirstMask() | LastMask():
-            return True  # at least half the characters of an image are stars
-        case _:
-            return False
-
-
-def is_plain(text: str) -> bool:
-    """No image of a mask: images have stars, or are empty (blanks are, in a char(n)).
-
-    This is all that a decision may hang on of a literal's text; `lift.py` relies on that.
+def _kept(query: exp.Query) -> exp.Query:
+    """The rows, made once: where the planner expects one row of the other relation, because it
+    counts a condition inside and outside of the other guard, it would make them for each.
     """
-    return text.strip(" ") != "" and "*" not in text
+    name = exp.TableAlias(this=exp.to_identifier("g"))
+    rows = exp.CTE(this=query, alias=name, materialized=True)
+    outer = exp.Select(expressions=[exp.Star()]).from_("g", copy=False)
+    outer.set("with_", exp.With(expressions=[rows]))
+    return outer
 
 
-def _repeat(each: ShownColumn, condition: _Condition) -> exp.Expr:
-    return joined(
-        [
-            operate(column(each.name, "t"), condition.operator, constant.expression)
-            for constant in condition.constants
-        ],
-        exp.Or,
+def _with(guard: Guard, conditions: Iterable[exp.Expr]) -> exp.Select:
+    select = guard.select.copy()
+    select.set("offset", None)
+    added = list(conditions)
+    return select.where(joined(added, exp.And), copy=False) if added else select
+
+
+def _bare_columns(guard: Guard) -> dict[str, ShownColumn]:
+    # A virtual column is an expression: it may fail on a row that the guard removes.
+    virtual = {each.name for each in guard.relation.columns if each.is_virtual}
+    return {each.name: each for each in guard.columns if each.name not in virtual}
+
+
+def _conditions(guard: Guard, use: RelationUse, asked: Asked) -> Iterator[Condition]:
+    columns = frozenset(_bare_columns(guard))
+    return Conditions(asked.reading, asked.declared_types).of(use, columns)
+
+
+# --- masked columns -------------------------------------------------------------------------------
+
+
+def _masked_conditions(guard: Guard, use: RelationUse, asked: Asked) -> _Pushed:
+    shown = _bare_columns(guard)
+    pushed = _Pushed()
+    splits: list[_Split] = []
+    for condition in _conditions(guard, use, asked):
+        each = shown[condition.column]
+        is_equality = condition.operator == "="
+        is_found = is_equality and begins_index(guard, each.name, asked.catalog)
+        if not isinstance(each.verdict, Guarded):
+            pushed.is_found |= is_found and isinstance(each.verdict, Shown)
+            continue
+        if not is_equality and not guard.removes_rows and not is_alone(use):
+            continue  # a fence for a range would cost more than it finds: a join's keys
+        if _may_push(each, condition, guard, asked.catalog):
+            bare = repeat(column(each.name, "t"), each.type, condition)
+            grant = in_force(asked.policy, asked.purpose, guard.verdict, each.verdict)
+            pushed.conditions += [bare, grant]
+            pushed.is_found |= is_found
+        elif (split := _split(each, condition, guard, asked)) is not None:
+            splits.append(split)
+    if splits and not pushed.is_found:
+        pushed.split, pushed.is_found = splits[0], True
+    return pushed
+
+
+def _may_push(each: ShownColumn, condition: Condition, guard: Guard, catalog: Catalog) -> bool:
+    """May the condition be repeated as one on the bare column, where the cell is in force?"""
+    match each.verdict:
+        case Guarded(through=None, mask=mask):
+            is_hidden = not _shows_masks(guard, each.verdict) or _never_gives(
+                mask, condition, each, guard
+            )
+            return is_hidden and is_leakproof(condition, each.type, catalog)
+        case _:
+            return False
+
+
+def _shows_masks(guard: Guard, verdict: Guarded) -> bool:
+    """Has the guard rows that show the mask? Not where all rows left in are in force anyway."""
+    return not guard.verdict.is_consented_only or verdict.sensitive is not None
+
+
+def _never_gives(mask: Mask, condition: Condition, each: ShownColumn, guard: Guard) -> bool:
+    """Can no masked cell fulfil the condition?"""
+    if isinstance(mask, NullMask | DropMask):
+        return True  # NULL fulfils no comparison
+    return (
+        condition.operator == "="
+        and all(constant.is_plain for constant in condition.constants)
+        and never_plain(mask, each.type)
+        and _is_bytewise(each, guard)
     )
 
 
-class _Reader:
-    """Finds the conditions on one relation in PostgreSQL's tree."""
+def _is_bytewise(each: ShownColumn, guard: Guard) -> bool:
+    """Are two texts equal only if their bytes are? Some collations pass over case or stars."""
+    own = guard.relation.column(each.name)
+    return own is not None and own.is_deterministic
 
-    def __init__(
-        self,
-        use: RelationUse,
-        reading: Reading,
-        columns: frozenset[str],
-        declared_types: Sequence[int],
-    ) -> None:
-        self._use = use
-        self._reading = reading
-        self._columns = columns
-        self._declared = declared_types
-        # An unqualified name is this relation's for sure only if nothing else is in the FROM.
-        self._is_alone = use.select.get("fromClause") == [use.holder]
 
-    def conditions(self) -> Iterator[_Condition]:
-        sources: list[Tree] = [*self._use.on_conditions]
-        if "whereClause" in self._use.select:
-            sources.append(self._use.select["whereClause"])
-        for source in sources:
-            for part in _and_parts(source):
-                yield from self._condition(part)
-
-    def _condition(self, part: Tree) -> Iterator[_Condition]:
-        node = part.get("A_Expr")
-        if node is None:
-            return
-        names = names_of(node.get("name", []))
-        if len(names) > 1 and names[0] != "pg_catalog":
-            return
-        operator, kind = names[-1], node["kind"]
-        left, right = node.get("lexpr"), node.get("rexpr")
-        if kind == "AEXPR_OP" and operator in _FLIPPED and left and right:
-            yield from self._comparison(left, operator, right)
-            yield from self._comparison(right, _FLIPPED[operator], left)
-        elif kind == "AEXPR_IN" and operator == "=" and left and isinstance(right, dict):
-            yield from self._in(left, right["List"]["items"])
-        elif kind == "AEXPR_BETWEEN" and left and isinstance(right, dict):
-            low, high = right["List"]["items"]
-            yield from self._comparison(left, ">=", low)
-            yield from self._comparison(left, "<=", high)
-
-    def _comparison(self, side: Tree, operator: str, other: Tree) -> Iterator[_Condition]:
-        name = self._own_column(side)
-        constant = self._constant(other)
-        if name is not None and constant is not None:
-            yield _Condition(name, operator, (constant,))
-
-    def _in(self, side: Tree, items: Sequence[Tree]) -> Iterator[_Condition]:
-        name = self._own_column(side)
-        constants = [self._constant(item) for item in items]
-        known = tuple(constant for constant in constants if constant is not None)
-        if name is not None and known and len(known) == len(constants):
-            yield _Condition(name, "=", known)
-
-    def _own_column(self, node: Tree) -> str | None:
-        reference = node.get("ColumnRef")
-        if reference is None or any("String" not in part for part in reference["fields"]):
-            return None
-        names = names_of(reference["fields"])
-        is_own = self._is_alone if len(names) == 1 else names[:-1] == [self._use.alias]
-        return names[-1] if is_own and names[-1] in self._columns else None
-
-    def _constant(self, node: Tree) -> _Constant | None:
-        if "A_Const" in node:
-            return _plain_constant(node["A_Const"])
-        if "ParamRef" in node:
-            number = node["ParamRef"].get("number", 0)
-            declared = self._declared[number - 1] if 0 < number <= len(self._declared) else 0
-            if declared == 0 and self._reading.parameters.get(number) != 1:
-                return None  # its type may be found at another use, which would come later then
-            expression = exp.Parameter(this=exp.Literal.number(number))
-            type_oid = _TEXT if declared == _VARCHAR else declared
-            return _Constant(expression, type_oid, is_plain=False)
+def _split(each: ShownColumn, condition: Condition, guard: Guard, asked: Asked) -> _Split | None:
+    verdict = each.verdict
+    if not isinstance(verdict, Guarded) or verdict.through is not None:
         return None
+    if condition.operator != "=" or not _is_bytewise(each, guard):
+        return None
+    if not is_leakproof(condition, each.type, asked.catalog):
+        return None
+    is_image = _is_image(verdict.mask, each.type, condition)
+    if is_image is None:
+        return None
+    grant = in_force(asked.policy, asked.purpose, guard.verdict, verdict)
+    shown = [repeat(column(each.name, "t"), each.type, condition), grant]
+    # The image itself is compared as well: the planner takes it for rare, and so it is.
+    is_masked = exp.Not(this=exp.Is(this=exp.Paren(this=grant.copy()), expression=exp.true()))
+    masked = [is_image, repeat(_image(guard, each.name), each.type, condition), is_masked]
+    return _Split(shown, masked, is_image)
 
 
-def _plain_constant(constant: Any) -> _Constant | None:
-    if "sval" in constant:
-        value = constant["sval"].get("sval", "")
-        return _Constant(literal(value), 0, is_plain(value))
-    if "ival" in constant:
-        value = constant["ival"].get("ival", 0)
-        if value < 0:
+def _is_image(mask: Mask, type_: ColumnType, condition: Condition) -> exp.Expr | None:
+    tests: list[exp.Expr] = []
+    for constant in condition.constants:
+        test = (may_be_image_in if condition.is_array else may_be_image)(
+            mask, type_, constant.expression
+        )
+        if test is None:
             return None
-        return _Constant(exp.Literal.number(value), _INT4, is_plain=False)
-    if "fval" in constant:
-        written = constant["fval"].get("fval", "")
-        if written.isdigit() and int(written) <= _INT8_MAX:
-            return _Constant(exp.Literal.number(written), _INT8, is_plain=False)
-    return None
+        tests.append(test)
+    return joined(tests, exp.Or)
 
 
-def _and_parts(node: Tree) -> Iterator[Tree]:
-    if "BoolExpr" in node and node["BoolExpr"]["boolop"] == "AND_EXPR":
-        for part in node["BoolExpr"]["args"]:
-            yield from _and_parts(part)
-    else:
-        yield node
+def _image(guard: Guard, name: str) -> exp.Expr:
+    """What the guard shows of a column where it is not in force."""
+    for expression in guard.select.expressions:
+        if expression.alias == name and isinstance(expression.this, exp.Case):
+            default: exp.Expr = expression.this.args["default"]
+            return default.copy()
+    raise InvariantError("a guarded column without a mask")
+
+
+def _two_arms(guard: Guard, conditions: Sequence[exp.Expr], split: _Split) -> exp.Query:
+    shown = _with(guard, [*conditions, *split.shown])
+    masked: exp.Select = _with(guard, [*conditions, *split.masked])
+    for _ in range(_LIMITS):
+        masked = _limited(masked, split.is_image)
+    both = exp.Union(this=shown, expression=exp.Subquery(this=masked), distinct=False)
+    return fenced(both)
+
+
+def _limited(select: exp.Select, is_wanted: exp.Expr) -> exp.Select:
+    limit = exp.Case(
+        ifs=[exp.If(this=is_wanted.copy(), true=exp.Null())], default=number_of("int8", 0)
+    )
+    inner = exp.Subquery(
+        this=select, alias=exp.TableAlias(this=exp.Identifier(this="a", quoted=False))
+    )
+    return exp.Select(expressions=[exp.Star()]).from_(inner).limit(limit, copy=False)
+
+
+# --- open columns of a fenced guard ---------------------------------------------------------------
+
+
+def _open_conditions(guard: Guard, use: RelationUse, asked: Asked) -> Iterator[exp.Expr]:
+    shown = _bare_columns(guard)
+    for condition in _conditions(guard, use, asked):
+        each = shown[condition.column]
+        if isinstance(each.verdict, Shown) and is_leakproof(condition, each.type, asked.catalog):
+            yield repeat(column(each.name, "t"), each.type, condition)

@@ -60,6 +60,8 @@ _JSON_GRAMMAR: Final = 170000  # server_version_num of the first that has all of
 # PostgreSQL cuts longer names (NAMEDATALEN).
 NAME_BYTES_MAX: Final = 63
 
+_WITH_FORMS: Final = frozenset({"aliascolnames", "search_clause", "cycle_clause"})
+
 # Asked of a relation name as the tool wrote it: which relation is it? Refuses, never None.
 NameResolver = Callable[[str | None, str], RelationName]
 
@@ -81,6 +83,19 @@ class RelationUse:
     is_nullable_side: bool
     is_hidden: bool  # inside a join with an alias of its own: its name is not visible in WHERE
     on_conditions: tuple[Tree, ...]  # ON of the inner joins around it, up to the FROM list
+
+
+@dataclass(slots=True, eq=False)
+class DerivedUse:
+    """A sub-query of a FROM list, or the one place where a WITH query is named."""
+
+    holder: Tree
+    alias: str
+    has_column_aliases: bool
+    select: Tree  # the SELECT whose FROM holds it
+    is_nullable_side: bool
+    is_hidden: bool
+    on_conditions: tuple[Tree, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +121,10 @@ class Reading:
     starred_selects: set[int] = field(default_factory=set)
     schema_uses: list[SchemaUse] = field(default_factory=list)  # `s.t.c` and `s.t.*`, as they stand
     parameters: dict[int, int] = field(default_factory=dict)  # $n → how often
+    # By id of a SELECT's node: where its rows are a FROM item; which kind of SubLink it is.
+    derived: dict[int, DerivedUse] = field(default_factory=dict)
+    sublinks: dict[int, str] = field(default_factory=dict)
+    item_names: list[str] = field(default_factory=list)  # of all FROM lists
     has_catalog_calls: bool = False  # calls that `catalog_calls.py` confines
     calls_database: bool = False  # a function that the policy names, not one of PostgreSQL's
 
@@ -230,6 +249,18 @@ def _placed(refused: Refused, node: Tree) -> Refused:
     return refused
 
 
+def _derived(holder: Tree, alias: Tree, select: Tree, around: _Around) -> DerivedUse:
+    return DerivedUse(
+        holder=holder,
+        alias=alias["aliasname"],
+        has_column_aliases="colnames" in alias,
+        select=select,
+        is_nullable_side=around.is_nullable,
+        is_hidden=around.is_hidden,
+        on_conditions=around.conditions,
+    )
+
+
 class _Walker:
     def __init__(self, resolve: NameResolver, lists: Lists) -> None:
         self.reading = Reading()
@@ -238,6 +269,8 @@ class _Walker:
         self._function_items: set[str] = set()
         self._has_unnamed_function = False
         self._item_names: set[str] = set()
+        self._with_queries: dict[str, list[Tree]] = {}
+        self._with_uses: dict[str, list[DerivedUse]] = {}
         self._renamed: dict[int, RelationUse] = {}  # by id: a short name of theirs is ambiguous
         self._schema_references: list[_SchemaReference] = []
         self._checks: Mapping[str, Callable[[Tree], None]] = {
@@ -349,6 +382,7 @@ class _Walker:
         if clause.get("recursive"):
             ctes = ctes | {item["ctename"] for item in items}
         for item in items:
+            self._with_queries.setdefault(item["ctename"], []).append(item)
             self.walk(item["ctequery"], ctes, scopes)
             self.walk(
                 {key: value for key, value in item.items() if key not in ("ctequery", "ctename")},
@@ -378,6 +412,9 @@ class _Walker:
                 here.append(_Item(alias["aliasname"], None))
             if kind == "RangeFunction":
                 self._note_function(node)
+            elif kind == "RangeSubselect" and alias:
+                query = node["subquery"]["SelectStmt"]
+                self.reading.derived[id(query)] = _derived(holder, alias, select, around)
             pending.append(holder)
         elif kind == "RangeTableSample":
             raise Refused(Reason.STATEMENT_KIND, "TABLESAMPLE is not supported")
@@ -444,6 +481,8 @@ class _Walker:
         shown = alias["aliasname"] if alias else name
         if schema is None and name in ctes:
             here.append(_Item(shown, None))
+            derived = _derived(holder, alias or {"aliasname": name}, select, around)
+            self._with_uses.setdefault(name, []).append(derived)
             return
         if node.get("catalogname", self._lists.catalog.database) != self._lists.catalog.database:
             raise Refused(Reason.NOT_UNDERSTOOD, "another database can not be read from here")
@@ -526,6 +565,7 @@ class _Walker:
     def _rename_namesakes(self, here: list[_Item]) -> None:
         """Relations of one name from two schemas may stand side by side; guards may not."""
         self._item_names.update(item.name for item in here)
+        self.reading.item_names.extend(item.name for item in here)
         uses = [item.use for item in here if item.use is not None]
         for use in uses:
             if any(use.alias == o.alias and use.relation != o.relation for o in uses):
@@ -567,6 +607,11 @@ class _Walker:
             use.alias = alias
         for reference in self._schema_references:
             self._put_guard_name(reference)
+        for name, uses in self._with_uses.items():
+            items = self._with_queries[name]
+            # One query, named once, without names or rows of its own making.
+            if len(items) == len(uses) == 1 and not items[0].keys() & _WITH_FORMS:
+                self.reading.derived[id(items[0]["ctequery"]["SelectStmt"])] = uses[0]
 
     def _put_guard_name(self, reference: _SchemaReference) -> None:
         fields = reference.node["fields"]
@@ -620,6 +665,7 @@ class _Walker:
             self._operator(node.get("name", []))
 
     def _sublink(self, node: Tree) -> None:
+        self.reading.sublinks[id(node["subselect"]["SelectStmt"])] = node["subLinkType"]
         if node["subLinkType"] == "ANY_SUBLINK":
             self._implied("=")
         self._operator(node.get("operName", []))

@@ -51,7 +51,7 @@ def _pushed_without_its_fence(patch: Patch) -> None:
     def pushed(*arguments: Any, **options: Any) -> Any:
         made = push_down(*arguments, **options)
         if made is not None:
-            made.set("offset", None)
+            made.query.set("offset", None)
         return made
 
     patch.setattr(proxy.enforce, "push_down", pushed)

@@ -54,7 +54,7 @@ async def test_a_pushed_condition_changes_no_answer(
 ) -> None:
     pushed = {sql: await _answer(guarded, sql, tool, purpose) for sql in STATEMENTS}
     with monkeypatch.context() as patch:
-        patch.setattr(proxy.enforce, "push_down", lambda *_, **__: None)
+        patch.setattr(proxy.enforce, "push_down", lambda *_: None)
         for sql in STATEMENTS:
             assert await _answer(guarded, sql, tool, purpose) == pushed[sql], sql
 
