@@ -279,7 +279,11 @@ class Enforcer:
         stands = [self._stand(each, use, asked) for each, use in zip(prepared, uses, strict=True)]
         calls = self._confined_calls(node, text, reading, context)
         edits = [edit for call in calls for edit in call.edits]
-        edits += [without_only(text, each) for each, use in zip(relations, uses, strict=True) if use.is_only]
+        edits += [
+            without_only(text, each)
+            for each, use in zip(relations, uses, strict=True)
+            if use.is_only
+        ]
         keys, rows = additions(uses, prepared, self.catalog), row_casts(node, uses, prepared)
         edits += _insertions(node, text, keys, rows)
         final = splice(text, relations, [stand for stand, _ in stands], schemas, names, edits)

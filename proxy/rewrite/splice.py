@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.errors import Reason, Refused
 from proxy.sql.resolve import RelationPlace, SchemaPlace
+
+_ONLY: Final = re.compile(r"\bONLY\s+\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,14 @@ class Stand:
 def quoted(name: str) -> str:
     """An identifier, quoted as PostgreSQL's quote_ident would when it must."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def without_only(text: str, place: RelationPlace) -> tuple[int, int, str]:
+    """The edit that leaves out the ONLY before a relation."""
+    before = _ONLY.search(text[: place.start])
+    if before is None:
+        raise Refused(Reason.READERS_DISAGREE, "ONLY is not found before its relation")
+    return before.start(), place.start, ""
 
 
 def splice(

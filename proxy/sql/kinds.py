@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from proxy.errors import Reason, Refused
-from proxy.policy.model import Policy
+from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.plan import Kind, Plan
 from proxy.sql.grammar import RawStatement, Tree
 from proxy.sql.settings import SettingLimits, check_set, is_show_allowed
@@ -21,6 +21,7 @@ from proxy.sql.settings import SettingLimits, check_set, is_show_allowed
 PURPOSE_SETTING: Final = "consent.purpose"
 _SNAPSHOT_ISOLATION: Final = frozenset(["repeatable read", "serializable"])
 _SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
+_ACCESS_SHARE: Final = 1  # storage/lockdefs.h
 _PATH_ITEM: Final = re.compile(r' *(?:"([^",]+)"|([A-Za-z_][A-Za-z0-9_$]*)) *')
 _FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
@@ -33,6 +34,9 @@ class Asker:
     tool: str
     limits: SettingLimits
 
+
+_ZONE_OFFSET: Final = re.compile(r"[+-]?[0-9]{1,2}:[0-9]{2}")
+_HOUR_TO_MINUTE: Final = "3072"  # 1 << HOUR | 1 << MINUTE (utils/timestamp.h, datetime.h)
 
 # The words of statements that people know; others are named by their node.
 _WORDS: Final[Mapping[str, str]] = {
@@ -173,7 +177,23 @@ def set_variable(statement: RawStatement, asker: Asker) -> Plan:
         return _reset(name, asker, is_local=is_local)
     if kind != "VAR_SET_VALUE":
         raise Refused(Reason.SETTING_NOT_ALLOWED, "this form of SET is not supported")
+    offset = _zone_offset(name, node.get("args", ()))
+    if offset is not None:
+        scope = "LOCAL " if is_local else ""
+        text = f"SET {scope}TIME ZONE INTERVAL '{offset}' HOUR TO MINUTE"
+        return Plan(kind=Kind.SET, text=text, setting=name, value=offset, is_local=is_local)
     return set_value(name, _values(node.get("args", ())), asker, is_local=is_local)
+
+
+def _zone_offset(name: str, args: Sequence[Tree]) -> str | None:
+    """The hours and minutes of SET TIME ZONE INTERVAL '+00:00', as Sequelize sends it."""
+    cast = args[0].get("TypeCast") if name == "timezone" and args else None
+    if cast is None:  # the grammar makes no other cast here
+        return None
+    fields = [constant_text(item["A_Const"]) for item in cast["typeName"].get("typmods", ())]
+    offset = constant_text(cast["arg"]["A_Const"])
+    is_known = fields in ([], [_HOUR_TO_MINUTE]) and _ZONE_OFFSET.fullmatch(offset)
+    return offset if is_known else None
 
 
 def set_value(name: str, values: Sequence[str], asker: Asker, *, is_local: bool) -> Plan:
@@ -308,6 +328,24 @@ def show(statement: RawStatement) -> Plan:
     if name not in (PURPOSE_SETTING, "search_path") and not is_show_allowed(name):
         raise Refused(Reason.SETTING_NOT_ALLOWED, f"setting {name} is not shown")
     return Plan(kind=Kind.SHOW, text=statement.canonical, setting=name)
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def lock(statement: RawStatement, resolve: Callable[[str | None, str], RelationName]) -> Plan:
+    """LOCK TABLE … IN ACCESS SHARE MODE, as pg_dump sends it: the lock that reading takes."""
+    if statement.node.get("mode") != _ACCESS_SHARE:
+        raise refuse_kind(statement.kind)
+    names = []
+    for item in statement.node["relations"]:
+        relation = resolve(item["RangeVar"].get("schemaname"), item["RangeVar"]["relname"])
+        if relation.schema in _SYSTEM_SCHEMAS:
+            raise refuse_kind(statement.kind)
+        names.append(f"{_quoted(relation.schema)}.{_quoted(relation.name)}")
+    words = " NOWAIT" if statement.node.get("nowait") else ""
+    text = f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE{words}"
+    return Plan(kind=Kind.HARMLESS, text=text)
 
 
 # --- set_config ------------------------------------------------------------------------------

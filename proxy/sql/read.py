@@ -79,6 +79,7 @@ class RelationUse:
     has_alias: bool
     has_column_aliases: bool
     location: int
+    is_only: bool  # of something without children: no other rows than without ONLY
     select: Tree  # the SELECT whose FROM holds it
     is_nullable_side: bool
     is_hidden: bool  # inside a join with an alias of its own: its name is not visible in WHERE
@@ -486,12 +487,12 @@ class _Walker:
             return
         if node.get("catalogname", self._lists.catalog.database) != self._lists.catalog.database:
             raise Refused(Reason.NOT_UNDERSTOOD, "another database can not be read from here")
-        if not node.get("inh"):
-            raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
         try:
             relation = self._resolve(schema, name)
         except Refused as refused:
             raise _placed(refused, node) from None
+        if not node.get("inh"):
+            self._check_only(relation)
         use = RelationUse(
             relation=relation,
             holder=holder,
@@ -499,6 +500,7 @@ class _Walker:
             has_alias=alias is not None,
             has_column_aliases=bool(alias and alias.get("colnames")),
             location=node.get("location", 0),
+            is_only=not node.get("inh"),
             select=select,
             is_nullable_side=around.is_nullable,
             is_hidden=around.is_hidden,
@@ -506,6 +508,12 @@ class _Walker:
         )
         here.append(_Item(shown, None if alias else use))
         self.reading.uses.append(use)
+
+    def _check_only(self, relation: RelationName) -> None:
+        """ONLY tells which rows are in a child. Without children it says nothing (pg_dump)."""
+        found = self._lists.catalog.relations.get(relation)
+        if found is None or found.has_children or found.kind == "p":
+            raise Refused(Reason.STATEMENT_KIND, "ONLY is not supported", hint="Leave ONLY out.")
 
     # --- names ---
 
