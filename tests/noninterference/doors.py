@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 
+from proxy.gateway.results import CSV, FORMS, JSON, NDJSON
 from tests.noninterference.asking import Answer, Line, Outcome
 from tests.noninterference.statements import Statement
 from tests.world import World
@@ -28,7 +30,6 @@ class HttpCaller:
         self._headers = {
             "Authorization": f"Bearer {world.tokens[tool]}",
             "Content-Type": "application/json",
-            "Accept": "application/json",
         }
         self._purpose = purpose
         self._line = open_line(world, tool, purpose)
@@ -42,23 +43,67 @@ class HttpCaller:
         if others or step.types or statement.form in ("several", "copy", "copy relation"):
             return self._line.ask(statement)
         body = {"sql": step.text, "params": list(step.values), "purpose": self._purpose}
-        self._connection.request("POST", "/v1/query", orjson.dumps(body), self._headers)
+        media = FORMS[len(statement.choices) % len(FORMS)]
+        headers = {**self._headers, "Accept": media}
+        self._connection.request("POST", "/v1/query", orjson.dumps(body), headers)
         response = self._connection.getresponse()
-        document: Any = orjson.loads(response.read())
-        return Answer((_outcome(response.status, document, is_ordered=statement.is_ordered),))
+        try:
+            content = response.read()
+        except http.client.IncompleteRead:
+            # So ends a CSV that failed after its first rows: it has no other way to say so.
+            self._connection.close()
+            return Answer(
+                (
+                    Outcome(
+                        error=(("MESSAGE_PRIMARY", "cut"), ("SQLSTATE", "")),
+                    ),
+                )
+            )
+        form = JSON if response.status != http.HTTPStatus.OK else media
+        return Answer((_READERS[form](content, str(response.status), statement.is_ordered),))
 
 
-def _outcome(status: int, document: Any, *, is_ordered: bool) -> Outcome:
+def _json(content: bytes, status: str, is_ordered: bool) -> Outcome:
+    document: Any = orjson.loads(content)
     if "error" in document:
-        told = document["error"]
-        told.pop("access_id", None)
-        message, sqlstate = str(told.pop("message", "")), str(told.pop("sqlstate", ""))
-        reason = told.get("reason")
-        fields = {"MESSAGE_PRIMARY": message, "SQLSTATE": sqlstate, "HTTP": str(status)}
-        fields.update({name: str(value) for name, value in told.items()})
-        return Outcome(error=tuple(sorted(fields.items())), is_refused=bool(reason))
-    rows = [tuple(orjson.dumps(value) for value in row) for row in document["rows"]]
+        return _failure(document["error"], status)
+    return _rows(document["columns"], document["rows"], status, is_ordered=is_ordered)
+
+
+def _ndjson(content: bytes, status: str, is_ordered: bool) -> Outcome:
+    head, *rows, end = map(orjson.loads, content.splitlines())
+    if "error" in end:
+        return _failure(end["error"], status)
+    assert end == {"end": {"rows": len(rows)}}, end
+    return _rows(head["columns"], rows, status, is_ordered=is_ordered)
+
+
+def _csv(content: bytes, status: str, is_ordered: bool) -> Outcome:
+    # Without csv's own reader: it knows no difference between NULL and an empty text.
+    head, *lines = content.split(b"\r\n")
+    return _rows(
+        [head.decode()], [[each.decode()] for each in lines], status, is_ordered=is_ordered
+    )
+
+
+_READERS: Final = {JSON: _json, NDJSON: _ndjson, CSV: _csv}
+
+
+def _failure(told: dict[str, Any], status: str) -> Outcome:
+    told.pop("access_id", None)
+    message, sqlstate = str(told.pop("message", "")), str(told.pop("sqlstate", ""))
+    reason = told.get("reason")
+    fields = {"MESSAGE_PRIMARY": message, "SQLSTATE": sqlstate, "HTTP": status}
+    fields.update({name: str(value) for name, value in told.items()})
+    is_refused = bool(reason) and reason != "database_error"
+    return Outcome(error=tuple(sorted(fields.items())), is_refused=is_refused)
+
+
+def _rows(
+    columns: Sequence[object], rows: Sequence[Sequence[object]], status: str, *, is_ordered: bool
+) -> Outcome:
+    shown = [tuple(orjson.dumps(value) for value in row) for row in rows]
     if not is_ordered:
-        rows.sort()
-    columns = tuple((orjson.dumps(column), 0, 0) for column in document["columns"])
-    return Outcome(tag=str(status), columns=columns, rows=tuple(rows))
+        shown.sort()
+    described = tuple((orjson.dumps(column), 0, 0) for column in columns)
+    return Outcome(tag=status, columns=described, rows=tuple(shown))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tests.noninterference.calls import Call, Calls, called
 from tests.noninterference.chance import Chance
 from tests.noninterference.scope import Reference, Scope
 
@@ -68,14 +69,19 @@ class Parameters:
 class Expressions:
     """`subquery(families, scope, depth)` is given by the maker of queries."""
 
-    def __init__(self, chance: Chance, marks: set[str], subquery: Subquery) -> None:
+    def __init__(
+        self, chance: Chance, marks: set[str], subquery: Subquery, calls: Calls | None = None
+    ) -> None:
         self.chance = chance
+        self.calls = calls or Calls()
         self.marks = marks
         self.parameters: Parameters | None = None
         self._subquery = subquery
 
     def make(self, family: str, scope: Scope, depth: int) -> str:
         """An expression of the family; `depth` bounds how far it nests."""
+        if family == "text" and self.chance.maybe(8):
+            return self.called(scope)
         if depth <= 0 or self.chance.maybe(35):
             return self.leaf(family, scope)
         makers: Mapping[str, Callable[[Scope, int], str]] = {
@@ -186,6 +192,36 @@ class Expressions:
             return sought
         return f"{self.trap(scope)} AND {sought}"
 
+    def sought(self, scope: Scope) -> str:
+        """A column compared with values: a condition that the proxy may repeat in a guard."""
+        families = sorted({column.family for column in scope.columns if column.family in _PUSHED})
+        family = self.chance.pick(families)
+        reference = self.chance.pick([c for c in scope.columns if c.family == family])
+        sql, one = reference.sql, self.bare(family, reference)
+        two, typed = self.bare(family, reference), self.typed(family, reference)
+        type_ = TYPES[family]
+        array = quoted(f'{{"{self.value(family, reference)}"}}')
+        if self._takes_parameter():
+            assert self.parameters is not None
+            array = self.parameters.add(array[1:-1], f"{type_}[]")
+        return self.chance.pick(
+            (
+                f"{sql} = {one}",
+                f"{sql} = {one}",
+                f"{one} = {sql}",
+                f"{sql} = {typed}",
+                f"{sql} IN ({one}, {two})",
+                f"{sql} = ANY ({array})",
+                f"{sql} = ANY (ARRAY[{typed}])",
+                f"{sql} >= {one} AND {sql} < {two}",
+                f"{sql} BETWEEN {one} AND {two}",
+                f"{sql} <= {one}",
+                f"({sql} = {one} AND {sql} IS NOT NULL)",
+                f"({sql} = {one} OR {sql} = {two})",
+                f"{sql} IS NOT DISTINCT FROM {typed}",
+            )
+        )
+
     def _pushable(self, scope: Scope) -> str:
         reference = self._any_column(scope)
         if reference is None:
@@ -246,8 +282,37 @@ class Expressions:
             self._failing_condition,
             self._row_compared,
             self._whole_row_condition,
+            self._called_condition,
         )
         return self.chance.pick(forms)(scope, depth)
+
+    # --- whatever may be called ---
+
+    def call(self, *kinds: str) -> Call | None:
+        call = self.calls.pick(self.chance, *kinds)
+        if call is not None:
+            self.marks.add(f"any {call.kind.removeprefix('form ')}")
+        return call
+
+    def called(self, scope: Scope) -> str:
+        """A text: what some function, operator or cast makes of columns."""
+        kinds = self.chance.pick(
+            (
+                *((("function",),) * 5),
+                *((("form",),) * 2),
+                *((("operator", "prefix"),) * 2),
+                ("cast",),
+                ("set", "form set"),
+            )
+        )
+        call = self.call(*kinds)
+        return self.leaf("text", scope) if call is None else called(call, self.leaf, scope)
+
+    def _called_condition(self, scope: Scope, depth: int) -> str:
+        one = self.called(scope)
+        return self.chance.pick(
+            (f"{one} IS NOT NULL", f"{one} > '5'", f"{one} = {self.called(scope)}")
+        )
 
     def _compared(self, scope: Scope, depth: int) -> str:
         family = self.chance.pick(("text", "int", "num", "date", "tstz"))
@@ -390,9 +455,11 @@ class Expressions:
 
     def _text(self, scope: Scope, depth: int) -> str:
         one = self.make("text", scope, depth)
-        choice = self.chance.below(10)
+        choice = self.chance.below(12)
         if choice == 0:
             return self._any("text", scope)
+        if choice >= 10:
+            return self.called(scope)
         if choice == 1:
             family = self.chance.pick(FAMILIES)
             return f"({self.make(family, scope, depth)})::text"

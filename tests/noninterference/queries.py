@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from tests.noninterference.calls import Calls, aggregated, windowed
 from tests.noninterference.chance import Chance
 from tests.noninterference.expressions import FAMILIES, Expressions, quoted
 from tests.noninterference.scope import Reference, Relation, Scope
@@ -27,6 +28,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What statements are made of."""
+
+    relations: Sequence[Relation]
+    calls: Calls
+
+
+@dataclass(frozen=True, slots=True)
 class _Item:
     """An item of a FROM list."""
 
@@ -39,11 +48,11 @@ class _Item:
 class Queries:
     """Makes queries over the relations that a policy names."""
 
-    def __init__(self, chance: Chance, relations: Sequence[Relation], marks: set[str]) -> None:
+    def __init__(self, chance: Chance, known: Known, marks: set[str]) -> None:
         self.chance = chance
         self.marks = marks
-        self.expressions = Expressions(chance, marks, self._subquery)
-        self._relations = relations
+        self.expressions = Expressions(chance, marks, self._subquery, known.calls)
+        self._relations = known.relations
         self._ctes: dict[str, tuple[Reference, ...]] = {}
         self._aliases = 0
 
@@ -52,6 +61,8 @@ class Queries:
     def top(self) -> Query:
         """A whole statement's query."""
         self._ctes = {}
+        if self.chance.maybe(14):
+            return self._look_up()
         clause = self._with() if self.chance.maybe(18) else ""
         query = self.query(2, Scope())
         return replace(query, sql=clause + query.sql)
@@ -67,6 +78,91 @@ class Queries:
             return body
         places = [f"{n}{self._direction()}" for n in range(1, len(body.columns) + 1)]
         return Query(f"{body.sql} ORDER BY {', '.join(places)}{self._limit()}", body.columns, True)
+
+    # --- look-ups: what reaches an index only where the proxy repeats it in a guard ---
+
+    def _look_up(self) -> Query:
+        """A few rows, or people, by a value; and what belongs to them."""
+        self.marks.add("look-up")
+        first = self.chance.pick(self._relations)
+        item = self._derived(f"{first.name} AS a", "a", first.columns)
+        forms = (self._looked_up, self._looked_up, self._joined, self._counted, self._first_ones)
+        return self.chance.pick(forms)(item)
+
+    def _where(self, scope: Scope, *, always: bool = True) -> str:
+        """One condition on a column or more, in any order; perhaps none."""
+        parts = [self.expressions.sought(scope)] if always or self.chance.maybe(50) else []
+        if self.chance.maybe(30):
+            parts.append(self.expressions.sought(scope))
+        if self.chance.maybe(25):
+            parts.append(self.expressions.trap(scope))
+        if self.chance.maybe(40):
+            parts.reverse()
+        return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+    def _looked_up(self, item: _Item) -> Query:
+        where = self._where(Scope([*item.columns], [*item.rows]))
+        form = self.chance.below(5)
+        if form <= 1:
+            columns = tuple(replace(c, sql=c.name) for c in item.columns)
+            return Query(f"SELECT * FROM {item.sql}{where}", columns, False)
+        shown = ", ".join(f"{c.sql} AS {c.name}" for c in item.columns[: 2 + form])
+        if form == 2:
+            sql = f"WITH w AS (SELECT * FROM {item.sql}) SELECT a.* FROM w AS a{where}"
+        elif form == 3:
+            sql = f"SELECT {shown} FROM (SELECT * FROM {item.sql} WHERE a.id < 12) AS a{where}"
+        else:
+            sql = f"SELECT count(*) AS c1 FROM {item.sql}{where}"
+        return Query(sql, (), False)
+
+    def _joined(self, item: _Item) -> Query:
+        """From few rows into a relation of many."""
+        self.marks.add("join by key")
+        other = self.chance.pick(self._relations)
+        beside = self._derived(f"{other.name} AS b", "b", other.columns)
+        keys = [self._key(item), self._key(beside)]
+        if self.chance.maybe(50):
+            keys.reverse()
+        where = self._where(Scope([*item.columns, *beside.columns]), always=False)
+        kind = self.chance.pick(("JOIN", "JOIN", "LEFT JOIN", ","))
+        on = f" {kind} {beside.sql} ON {keys[0]} = {keys[1]}{where}"
+        if kind == ",":
+            both = f"{keys[0]} = {keys[1]}"
+            where = f"{where} AND {both}" if where else f" WHERE {both}"
+            on = f", {beside.sql}{where}"
+        return Query(f"SELECT a.*, b.* FROM {item.sql}{on}", (), False)
+
+    def _counted(self, item: _Item) -> Query:
+        """What belongs to each row, asked row by row."""
+        self.marks.add("correlated look-up")
+        other = self.chance.pick(self._relations)
+        beside = self._derived(f"{other.name} AS b", "b", other.columns)
+        on = f"{self._key(beside)} = {self._key(item)}"
+        inner = f"FROM {beside.sql} WHERE {on}"
+        if self.chance.maybe(40):
+            inner += f" AND {self.expressions.sought(Scope([*beside.columns]))}"
+        where = self._where(Scope([*item.columns]), always=False)
+        shown = self.chance.pick(
+            (
+                f"(SELECT count(*) {inner})",
+                f"EXISTS (SELECT 1 {inner})",
+                f"ARRAY(SELECT b.id {inner} ORDER BY b.id)",
+                f"{self._key(item)} IN (SELECT {self._key(beside)} {inner})",
+            )
+        )
+        return Query(f"SELECT a.id AS c1, {shown} AS c2 FROM {item.sql}{where}", (), False)
+
+    def _first_ones(self, item: _Item) -> Query:
+        self.marks.add("first by key")
+        where = self._where(Scope([*item.columns]), always=False)
+        direction = self.chance.pick(("", " DESC", " NULLS FIRST"))
+        order = f"ORDER BY {self._key(item)}{direction}, a.id"
+        sql = f"SELECT a.* FROM {item.sql}{where} {order} LIMIT {self.chance.count(1, 6)}"
+        return Query(sql, (), True)
+
+    def _key(self, item: _Item) -> str:
+        keys = [c for c in item.columns if c.family == "int" and c.name.endswith("id")]
+        return self.chance.pick(keys).sql
 
     def _direction(self) -> str:
         return self.chance.pick(("", " DESC", " NULLS FIRST"))
@@ -227,6 +323,9 @@ class Queries:
                         " AND CURRENT ROW EXCLUDE TIES)",
                     )
                 )
+            call = self.expressions.call("window") if family == "text" else None
+            if call is not None and self.chance.maybe(50):
+                return windowed(call, self.expressions.leaf, scope, f"{part}ORDER BY {total}")
             return self.chance.pick(
                 (
                     f"first_value({one}) {over}",
@@ -311,6 +410,10 @@ class Queries:
                 f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {one}){condition}",
                 f"string_agg(DISTINCT {one}, ',' ORDER BY {one}){condition}",
             )
+            kinds = self.chance.pick((("aggregate",), ("ordered", "form aggregate")))
+            call = self.expressions.call(*kinds)
+            if call is not None and self.chance.maybe(50):
+                return aggregated(call, self.expressions.leaf, scope, condition)
         elif family == "bool":
             forms = (f"bool_or({one}){condition}", f"bool_and({one}){condition}")
         elif family == "num":

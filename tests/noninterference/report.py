@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from typing import Final
 
+from proxy.sql.functions import function_names
 from tests.noninterference.asking import Answer
 from tests.noninterference.statements import Statement
+
+_CALLED: Final = re.compile(r"(\w+) ?\(")
+_OPERATOR: Final = re.compile(r"OPERATOR\(pg_catalog\.([^)]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class Report:
     modes: Counter[str] = field(default_factory=Counter)
     marks: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)  # functions, in what was answered
+    operators: Counter[str] = field(default_factory=Counter)  # written as OPERATOR(…)
     findings: list[Finding] = field(default_factory=list)
 
     def note(self, statement: Statement, answer: Answer, way: str) -> None:
@@ -56,7 +65,12 @@ class Report:
             self.failed += 1
         elif answer.row_count:
             self.with_rows += 1
-        if answer.error is not None:
+        if answer.error is None:
+            for step in statement.steps:
+                names = {name.lower() for name in _CALLED.findall(step.text)}
+                self.calls.update(names & function_names())
+                self.operators.update(_OPERATOR.findall(step.text))
+        else:
             told = dict(answer.error.error)
             self.errors[f"{told['SQLSTATE']} {told['MESSAGE_PRIMARY'][:60]}"] += 1
 
@@ -71,9 +85,17 @@ class Report:
             f"{self.refused} refused, {self.failed} failed, {self.with_rows} with rows,"
             f" {self.pushed} conditions pushed, {self.timed_out} too slow,"
             f" {self.open} left open by SQL, {self.differences} hidden rows differ;"
-            f" {len(self.findings)} findings\nfeatures: {_listed(self.marks)}"
+            f" {len(self.findings)} findings\n"
+            f"{len(self.calls)} of {len(function_names())} functions and"
+            f" {len(self.operators)} of {operator_count()} operators of the lists called\n"
+            f"{len(self.marks)} features: {_listed(self.marks)}"
         )
 
 
 def _listed(counted: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counted.most_common())
+
+
+def operator_count() -> int:
+    text = (files("proxy.sql.lists") / "operators.txt").read_text(encoding="utf-8")
+    return sum(bool(line) and not line.startswith("# ") for line in text.splitlines())

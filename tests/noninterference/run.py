@@ -44,7 +44,9 @@ _MODES: Final = (PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, ANALYZED, ANALYZED, P
 
 
 def run(seed: str, numbers: Numbers, processes: int) -> Report:
-    """Ask both sides these statements, part of them in each process."""
+    """Ask both sides these statements, part of them in each process; 0: in this one."""
+    if not processes:
+        return run_part(seed, numbers)
     report = Report()
     parts = [replace(numbers, part=part, parts=processes) for part in range(processes)]
     spawning = multiprocessing.get_context("spawn")

@@ -9,13 +9,13 @@ from typing import Final
 
 from tests.noninterference.chance import Chance
 from tests.noninterference.expressions import Parameters, quoted
-from tests.noninterference.queries import Queries, Query
-from tests.noninterference.scope import Relation
+from tests.noninterference.queries import Known, Queries, Query
 
 _OIDS: Final[Mapping[str, int]] = {
     "text": 25, "bigint": 20, "numeric": 1700, "float8": 701, "boolean": 16, "date": 1082,
     "timestamp": 1114, "timestamptz": 1184, "inet": 869, "uuid": 2950, "text[]": 1009,
-    "jsonb": 3802, "tstzrange": 3910,
+    "jsonb": 3802, "tstzrange": 3910, "bigint[]": 1016, "float8[]": 1022, "date[]": 1182,
+    "timestamp[]": 1115, "timestamptz[]": 1185, "uuid[]": 2951,
 }  # fmt: skip
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _COMPARED: Final = re.compile(r"(?<=[=<>] )'((?:[^']|'')*)'(?!::)")
@@ -66,20 +66,20 @@ class Statement:
     choices: tuple[int, ...]
 
 
-def make_statement(chance: Chance, relations: Sequence[Relation]) -> Statement:
-    """One statement by these choices, over these relations."""
+def make_statement(chance: Chance, known: Known) -> Statement:
+    """One statement by these choices, of what is known."""
     marks: set[str] = set()
-    maker = _Maker(chance, relations, marks)
+    maker = _Maker(chance, known, marks)
     form, forms = maker.form()
     steps, is_ordered = forms()
     return Statement(form, tuple(steps), is_ordered, frozenset(marks), tuple(chance.drawn))
 
 
 class _Maker:
-    def __init__(self, chance: Chance, relations: Sequence[Relation], marks: set[str]) -> None:
+    def __init__(self, chance: Chance, known: Known, marks: set[str]) -> None:
         self._chance = chance
-        self._relations = relations
-        self._queries = Queries(chance, relations, marks)
+        self._relations = known.relations
+        self._queries = Queries(chance, known, marks)
         self._marks = marks
 
     def form(self) -> tuple[str, Callable[[], tuple[list[Step], bool]]]:

@@ -28,7 +28,9 @@ _FEATURES = frozenset(
     except|limit|ordered-set aggregate|star|whole row|row comparison|may fail|trap|pattern|json
     array|range|address|text search|dates|text functions|in list|between|any of an array
     a mask's image|probe|unqualified|search path|parameters|simple|extended|prepared|sql prepare
-    cursor|copy|copy relation|whole relation|several|again|catalog|not answered
+    look-up|join by key|correlated look-up|first by key|any function|any form|any operator|any cast
+    any set|any aggregate|any window|any ordered|cursor|copy|copy relation|whole relation|several
+    again|catalog|not answered
     """.replace("\n", "|")
     .replace("  ", "")
     .strip("| ")

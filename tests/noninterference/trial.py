@@ -15,9 +15,10 @@ from tests.noninterference.asking import FIELDS_LEFT, Answer, Line, Planning, re
 from tests.noninterference.chance import Chance, shrink
 from tests.noninterference.databases import Databases
 from tests.noninterference.pairs import Pair, make_pair
+from tests.noninterference.queries import Known
 from tests.noninterference.report import Finding, Report
 from tests.noninterference.rules import Rules
-from tests.noninterference.scope import Relation, relations
+from tests.noninterference.scope import relations
 from tests.noninterference.statements import Statement, Step, make_statement
 from tests.noninterference.visible import Visible
 
@@ -158,7 +159,7 @@ class Trial:
         pair = make_pair(self._rules, list(self._databases.grants), purpose, random)
         self._databases.fill(pair, random, analyzed=mode == ANALYZED)
         self.report.differences += pair.differences
-        known = relations(self._rules, pair)
+        known = Known(relations(self._rules, pair), self._databases.calls)
         ways = self._open_ways(self._rules.tool_of(purpose), purpose)
         if mode == PARALLEL:
             by_plans(ways).expect_large_relations()
@@ -172,9 +173,7 @@ class Trial:
             for _, asked in ways:
                 asked.close()
 
-    def _run_statement(
-        self, number: int, pair: Pair, known: Sequence[Relation], ways: Ways
-    ) -> None:
+    def _run_statement(self, number: int, pair: Pair, known: Known, ways: Ways) -> None:
         statement = make_statement(Chance(Random(f"{self._seed}/{number}")), known)
         name, asked = ways[number % len(ways)]
         left, right = asked.ask(statement)
@@ -208,7 +207,7 @@ class Trial:
         finally:
             visible.close()
 
-    def _shrunk(self, statement: Statement, known: Sequence[Relation], asked: Asked) -> Statement:
+    def _shrunk(self, statement: Statement, known: Known, asked: Asked) -> Statement:
         if not self._shrink_attempts_max:
             return statement
 
@@ -224,10 +223,10 @@ def by_plans(ways: Ways) -> AskedByPlans:
     return next(asked for _, asked in ways if isinstance(asked, AskedByPlans))
 
 
-def _told_by(answer: Answer) -> list[tuple[str, int]]:
-    """What two ways of asking the same have in common."""
+def _told_by(answer: Answer) -> list[tuple[bool, int]]:
+    """What two ways of asking the same have in common; doors may tell less of an error."""
     return [
-        (outcome.sqlstate, len(outcome.rows))
+        (bool(outcome.error), len(outcome.rows))
         for outcome in answer.outcomes
         if outcome.rows or outcome.error
     ]

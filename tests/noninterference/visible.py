@@ -7,7 +7,7 @@ order and by some plan. Nothing hidden is in it, so no answer that something hid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Self
@@ -20,17 +20,50 @@ from tests.noninterference.asking import FIELDS_LEFT, Answer, Line, Outcome, Pla
 from tests.noninterference.databases import Databases, options
 from tests.noninterference.statements import Statement, Step
 
-# With five rows that fail, each first as often as the others, one is missed once in 700,000 times.
-_ATTEMPTS_MAX: Final = 60
-_PLANNER: Final = (
-    "enable_hashjoin",
-    "enable_mergejoin",
-    "enable_nestloop",
-    "enable_hashagg",
-    "enable_sort",
-    "enable_material",
-)
+# Of fifteen rows that fail, with each of them first as often as the others, one is missed once in
+# a million times.
+_ATTEMPTS_MAX: Final = 200
+# Settings of the planner, and values to choose among: with these, joins in nearly any order, and
+# conditions before or after them.
+_PLANNER: Final[Mapping[str, Sequence[str]]] = {
+    "enable_hashjoin": ("on", "on", "off"),
+    "enable_mergejoin": ("on", "on", "off"),
+    "enable_nestloop": ("on", "on", "off"),
+    "enable_hashagg": ("on", "off"),
+    "enable_sort": ("on", "on", "off"),
+    "enable_material": ("on", "off"),
+    "cpu_operator_cost": ("0.0025", "0", "100"),
+    "cpu_tuple_cost": ("0.01", "0", "100"),
+    "geqo_threshold": ("12", "2"),
+    "geqo_pool_size": ("2",),
+    "geqo_generations": ("1",),
+    "geqo_seed": ("0", "0.3", "0.7", "0.9"),
+}
+# How many rows the planner is told a relation has; -1: it guesses.
+_SIZES: Final = (-1, 1, 20, 1000, 100_000)
 _SHOWN: Final = "shown"  # the schema of the rows; those of the policy hold views of it
+
+
+_ARRANGED: Final = """
+TRUNCATE {own};
+INSERT INTO {own} SELECT k.*, row_number() OVER () FROM {kept} AS k
+ ORDER BY md5(ctid::text || {seed});
+CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {own} AS t {rest};
+"""
+_SIZED: Final = """
+UPDATE pg_class SET relpages = CASE WHEN {size} < 0 THEN 0 ELSE 1 END, reltuples = {size}
+ WHERE oid = {name}::regclass;
+"""
+_NUMBER: Final = "number of the row"
+# A guard may be fenced: then no condition of the statement's is asked within it. Or some of its
+# columns follow another relation: conditions on them are asked when that is joined, perhaps late.
+_PEOPLE: Final = f"""
+CREATE TABLE {_SHOWN}.people AS SELECT 2 * n AS id FROM generate_series(1, 9) AS n;
+ALTER TABLE {_SHOWN}.people ADD PRIMARY KEY (id)
+"""
+_JOINED: Final = f'LEFT JOIN {_SHOWN}.people AS p ON p.id = t."{_NUMBER}"'
+_FOLLOWS: Final = "CASE WHEN p.id IS NULL THEN t.{0} ELSE t.{0} END AS {0}"
+_SHAPES: Final = (("t.{0}",), ""), (("t.{0}",), "OFFSET 0"), (("t.{0}", _FOLLOWS), _JOINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +77,10 @@ class _Shown:
     @property
     def own(self) -> sql.Identifier:
         return sql.Identifier(_SHOWN, self.name)
+
+    @property
+    def kept(self) -> sql.Identifier:
+        return sql.Identifier(_SHOWN, f"{self.name} kept")
 
 
 class Visible:
@@ -109,32 +146,50 @@ class Visible:
             identifier = sql.Identifier(schema)
             self._admin.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(identifier))
             self._admin.execute(sql.SQL("CREATE SCHEMA {}").format(identifier))
+        self._admin.execute(_PEOPLE)
         for each in named:
             columns = sql.SQL(", ").join(
                 sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(type_))
                 for name, type_ in each.columns
             )
-            self._admin.execute(sql.SQL("CREATE TABLE {} ({})").format(each.own, columns))
+            self._admin.execute(sql.SQL("CREATE TABLE {} ({})").format(each.kept, columns))
+            self._admin.execute(
+                sql.SQL("CREATE TABLE {} ({}{}{} bigint)").format(
+                    each.own,
+                    columns,
+                    sql.SQL(", " if each.columns else ""),
+                    sql.Identifier(_NUMBER),
+                )
+            )
+            into = sql.SQL("COPY {} FROM STDIN").format(each.kept)
+            with self._admin.cursor().copy(into) as copy:
+                for row in each.rows:
+                    copy.write_row([None if value is None else value.decode() for value in row])
 
     def _arrange(self, named: Sequence[_Shown], random: Random) -> None:
         """The rows in another order, and another plan for what asks for them."""
-        for each in named:
-            rows = random.sample(each.rows, len(each.rows))
-            self._admin.execute(sql.SQL("TRUNCATE {}").format(each.own))
-            with self._admin.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(each.own)) as copy:
-                for row in rows:
-                    copy.write_row([None if value is None else value.decode() for value in row])
-            # A guard may be fenced, and then no condition of the statement's is asked within it.
-            fence = random.choice((sql.SQL(""), sql.SQL(" OFFSET 0")))
-            view = sql.Identifier(*each.name.split("."))
-            self._admin.execute(
-                sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT * FROM {}{}").format(
-                    view, each.own, fence
-                )
-            )
-        for name in _PLANNER:
-            value = random.choice(("on", "on", "off"))
-            self._line.outcomes(Step(f"SET {name} = {value}"), is_ordered=True)
+        parts = [self._arranged(each, random) for each in named]
+        parts.append(sql.SQL(_SIZED).format(size=random.choice(_SIZES), name=f"{_SHOWN}.people"))
+        self._admin.execute(sql.SQL("").join(parts))
+        settings = "; ".join(f"SET {name} = {random.choice(_PLANNER[name])}" for name in _PLANNER)
+        self._line.outcomes(Step(settings), is_ordered=True)
+
+    @staticmethod
+    def _arranged(each: _Shown, random: Random) -> sql.Composed:
+        shapes, rest = random.choice(_SHAPES)
+        columns = [
+            sql.SQL(random.choice(shapes)).format(sql.Identifier(name)) for name, _ in each.columns
+        ]
+        return sql.SQL(_ARRANGED + _SIZED).format(
+            own=each.own,
+            name=each.own.as_string(),
+            kept=each.kept,
+            seed=str(random.random()),
+            size=random.choice(_SIZES),
+            view=sql.Identifier(*each.name.split(".")),
+            columns=sql.SQL(", ").join(columns),
+            rest=sql.SQL(rest),
+        )
 
 
 def _names(statement: Statement, relation: str) -> bool:
