@@ -7,7 +7,7 @@ leave a record, and so does the first request of a token on a connection.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp.web import BaseRequest
@@ -35,6 +35,15 @@ class Caller:
     credential: Credential
     client: str
     tool: ToolLogin | None
+    token: str = field(repr=False)
+
+    def is_allowed_still(self, parts: Parts, purpose: str | None) -> bool:
+        """Whether the token is still the tool's, and the purpose: a request may wait for long."""
+        known = _known(parts, self.token)
+        if known is None or known[0].id != self.credential.id:
+            return False
+        tool = known[1]
+        return tool is not None and (purpose is None or purpose in tool.purposes)
 
     @property
     def as_tool(self) -> ToolLogin:
@@ -52,6 +61,12 @@ class Caller:
         return parts.recorder.asker(self.credential, self.client, purpose, purpose_from)
 
 
+def no_longer_allowed() -> Refused:
+    return Refused(
+        Reason.PURPOSE_NOT_ALLOWED, "the tool may not ask this any more: its rights have changed"
+    )
+
+
 async def authenticate(
     request: BaseRequest, parts: Parts, roles: Collection[Role], logins: set[str]
 ) -> Caller:
@@ -63,21 +78,17 @@ async def authenticate(
     token = _bearer_token(request)
     if token is None:
         raise _wrong_credential("a bearer token is needed")
-    credential = parts.tokens.credential_of_token(token)
-    tool = None
-    if credential is not None and credential.role == "tool":
-        tool = parts.tokens.tool_of(credential.name)
-    is_known = credential is not None and (
-        credential.role != "tool" or (tool is not None and not tool.is_disabled)
-    )
-    if credential is None or not is_known:
+    known = _known(parts, token)
+    if known is None:
+        credential = parts.tokens.credential_of_token(token)
         await _record_login(parts, client, credential, Reason.WRONG_CREDENTIAL)
         raise _wrong_credential("this token is not known")
+    credential, tool = known
     if credential.id not in logins:
         await _record_login(parts, client, credential, None)
         if len(logins) < _LOGINS_REMEMBERED_MAX:
             logins.add(credential.id)
-    caller = Caller(credential=credential, client=client, tool=tool)
+    caller = Caller(credential=credential, client=client, tool=tool, token=token)
     if credential.role not in roles:
         refused = Refused(
             Reason.ROLE_NOT_ALLOWED,
@@ -86,6 +97,17 @@ async def authenticate(
         )
         raise await refusal(parts, caller.asker(parts), refused)
     return caller
+
+
+def _known(parts: Parts, token: str) -> tuple[Credential, ToolLogin | None] | None:
+    """Whose token it is; None where it is nobody's, or a tool's that may not come in."""
+    credential = parts.tokens.credential_of_token(token)
+    if credential is None:
+        return None
+    if credential.role != "tool":
+        return credential, None
+    tool = parts.tokens.tool_of(credential.name)
+    return None if tool is None or tool.is_disabled else (credential, tool)
 
 
 async def refusal(

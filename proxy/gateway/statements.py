@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -17,7 +18,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from proxy.access_log.record import Asker
 from proxy.errors import Reason, Refused, UpstreamProtocolError
 from proxy.gateway.answers import json_answer
-from proxy.gateway.callers import Caller, refusal
+from proxy.gateway.callers import Caller, no_longer_allowed, refusal
 from proxy.gateway.conversation import Conversation
 from proxy.gateway.parameters import PARAMETERS_MAX
 from proxy.gateway.problem import Problem, of_refusal
@@ -84,8 +85,14 @@ async def query(request: BaseRequest, caller: Caller, parts: Parts) -> StreamRes
     try:
         async with leased(parts.pool) as conversation:
             plan = await _replanned(asked, plan, parts)
-            access = parts.recorder.intend(asked.asker, plan, started_at)
-            streaming = Streaming(request, parts, media, access)
+            purpose = asked.context.purpose
+            is_allowed = partial(caller.is_allowed_still, parts, purpose)
+            if not is_allowed():
+                raise no_longer_allowed()
+            # The policy that the record names is the one that the plan is of.
+            asker = caller.asker(parts, purpose, asked.asker.purpose_from)
+            access = parts.recorder.intend(asker, plan, started_at)
+            streaming = Streaming(request, parts, media, access, is_allowed)
             settings = _settings(asked.context)
             await streaming.run(conversation, settings, plan, values, asked.sql)
     except Refused as refused:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -16,6 +16,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from proxy.access_log.record import State
 from proxy.errors import Reason, Refused, UpstreamProtocolError
 from proxy.gateway.answers import SECURITY_HEADERS
+from proxy.gateway.callers import no_longer_allowed
 from proxy.gateway.conversation import ROW_BYTES_MAX, Conversation, DatabaseError, RowTooLarge
 from proxy.gateway.parameters import parameter_texts
 from proxy.gateway.problem import Problem, of_database_error, of_refusal
@@ -33,7 +34,16 @@ _PIECE_BYTES: Final = 32 * 1024
 class Streaming:
     """Runs one statement and sends its rows; `finish` ends the answer when nothing is leased."""
 
-    def __init__(self, request: BaseRequest, parts: Parts, media: str, access: Access) -> None:
+    def __init__(
+        self,
+        request: BaseRequest,
+        parts: Parts,
+        media: str,
+        access: Access,
+        is_allowed: Callable[[], bool],
+    ) -> None:
+        """`is_allowed`: whether the caller still may; asked again and again."""
+        self._is_allowed = is_allowed
         self._request = request
         self._parts = parts
         self._media = media
@@ -114,6 +124,9 @@ class Streaming:
     async def _send_rows(self, conversation: Conversation, form: Form) -> None:
         access = self._access
         while (rows := await conversation.rows()) is not None:
+            if not self._is_allowed():
+                # As a session at the other door is ended.
+                raise no_longer_allowed()
             access.rows += len(rows)
             self._pending += form.rows(rows)
             # What is ready is sent at once where the upstream takes its time for more.

@@ -260,11 +260,24 @@ class Admission:
 
     def _purpose_objection(self, plan: Plan) -> Refused | None:
         """A cursor or portal shows what its own purpose may see; the record would tell another."""
-        if plan.purpose is None or plan.purpose == self._state.purpose:
+        if plan.purpose is None:
             return None
+        if plan.purpose == self._state.purpose:
+            return self._policy_objection(plan)
         return Refused(
             Reason.CONSENT_CHANGED,
             "could not continue: the purpose is not the one that this was opened for",
+            hint="Run the statement again.",
+        )
+
+    def _policy_objection(self, plan: Plan) -> Refused | None:
+        """Nor is one of an older policy read on. A newer catalog alone shows no more."""
+        current = self._planner.revision
+        if plan.revision == current or policy_of(plan.revision) == policy_of(current):
+            return None
+        return Refused(
+            Reason.CONSENT_CHANGED,
+            "could not continue: the policy is not the one that this was opened under",
             hint="Run the statement again.",
         )
 
@@ -284,12 +297,9 @@ class Admission:
         """The same, for a portal that is known to hold what a statement read."""
         if isinstance(epoch, Refused):
             return epoch
-        if policy_of(portal.plan.revision) != policy_of(self._planner.revision):
-            return Refused(
-                Reason.CONSENT_CHANGED,
-                "could not continue: the policy is not the one that this was opened under",
-                hint="Run the statement again.",
-            )
+        refused = self._policy_objection(portal.plan)
+        if refused is not None:
+            return refused
         if epoch is None or self._state.snapshot.is_cursor_stale(
             portal.baseline, portal.born_at, epoch, self._state.clock()
         ):

@@ -14,6 +14,7 @@ from typing import Final
 
 from proxy.access_log.record import PurposeFrom
 from proxy.errors import ClientProtocolError, Reason, Refused
+from proxy.passwords import ScramVerifier
 from proxy.session.identifiers import quote_identifier, quote_literal
 from proxy.session.services import Credentials, ToolLogin
 from proxy.session.settings import Context
@@ -74,6 +75,7 @@ class Login:
         self._database = database
         self._binding = binding
         self._scram: ScramServer | None = None
+        self._verifier: ScramVerifier | None = None
         self.user = startup.parameters.get("user", "")
         if not self.user:
             raise LoginFailed(
@@ -106,6 +108,8 @@ class Login:
             proof = self._scram.final(message[5:])
         except ScramError:
             raise self._wrong() from None
+        if self._credentials.scram_verifier(self.user) != self._verifier:
+            raise self._wrong()  # the password was changed while it was being proved
         return messages.authentication_sasl_final(proof), self._logged_in()
 
     def _begin(self, message: bytes) -> bytes:
@@ -117,7 +121,7 @@ class Login:
         if length != len(data):
             # -1, no initial response, is not something any client of PostgreSQL sends.
             raise ClientProtocolError("malformed SASLInitialResponse message")
-        verifier = self._credentials.scram_verifier(self.user)
+        verifier = self._verifier = self._credentials.scram_verifier(self.user)
         # Made for everybody, so that who exists takes no other time than who does not.
         fake = fake_verifier(self.user, _FAKE_SECRET)
         scram = ScramServer(
