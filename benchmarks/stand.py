@@ -84,7 +84,7 @@ def stand(*, customers: int, durability: Durability) -> Iterator[Stand]:
         settings = {**WITHOUT_DURABILITY, "jit": "off", "max_connections": "200"}
         server = EmbeddedPostgres(folder / "postgresql", port=0, settings=settings)
         stack.enter_context(server)
-        asyncio.run(_build(server, customers))
+        asyncio.run(build_dealership(server, customers))
         direct = Target(
             name="direct",
             port=server.port or 0,
@@ -100,7 +100,8 @@ def stand(*, customers: int, durability: Durability) -> Iterator[Stand]:
         yield Stand(direct=direct, proxy=proxy, pgbouncer=bouncer, server=server)
 
 
-async def _build(server: EmbeddedPostgres, customers: int) -> None:
+async def build_dealership(server: EmbeddedPostgres, customers: int) -> None:
+    """The dealer's database with its consents, and the proxy's roles."""
     server.run(f"CREATE DATABASE {DATABASE}")
     url = server.url(DATABASE)
     await build_database(url, customers)
