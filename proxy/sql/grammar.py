@@ -80,8 +80,8 @@ def print_query(text: str) -> bytes:
     """The tree of exactly one statement as libpg_query prints it (JSON): for text that we made."""
     printed = _print_json(_encode(text))
     before = _printed_version() + _ONE_STATEMENT
-    # One of several has a length or a place; inside a string, quotes are escaped.
-    if not printed.startswith(before) or any(each in printed for each in _ONE_OF_SEVERAL):
+    # Of several statements, the last one has a place of its own behind its tree.
+    if not printed.startswith(before) or not printed.endswith(_END_OF_TREE + _END):
         raise Refused(Reason.READERS_DISAGREE, "the rewritten text is not one statement")
     return printed[len(before) : -len(_END)]
 
@@ -163,7 +163,7 @@ def _syntax(error: postgast.PgQueryError) -> Refused:
 
 
 _ONE_STATEMENT: Final = b',"stmts":[{"stmt":'
-_ONE_OF_SEVERAL: Final = (b'"stmt_len":', b'"stmt_location":')
+_END_OF_TREE: Final = b"}}"
 _END: Final = b"}]}"
 
 

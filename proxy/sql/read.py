@@ -294,12 +294,12 @@ class _Walker:
                 self.walk(item, ctes, scopes)
         elif isinstance(value, dict):
             for key, item in value.items():
-                if key[0].isupper():
+                if key[0] <= "Z":  # a node's name; fields begin with small letters
                     self._node(key, item, ctes, scopes)
                 elif key == "typeName":
                     self._type(item)
                     self.walk(item, ctes, scopes)
-                elif isinstance(item, dict | list):
+                elif isinstance(item, (dict, list)):  # a union would be made anew each time
                     self.walk(item, ctes, scopes)
 
     def _node(
