@@ -38,6 +38,10 @@ ELEMENTS: Final = {
 }  # fmt: skip
 _ARRAYS: Final = {element: array for array, element in ELEMENTS.items()}
 
+_TEXTS: Final = frozenset({TEXT, VARCHAR})
+# An array's text without these has plain elements only: an empty one would be quoted.
+_UNPLAIN: Final = frozenset('*"\\')
+
 _FLIPPED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _INT8_MAX: Final = 2**63 - 1
 _DEPTH_MAX: Final = 8  # sub-queries in sub-queries that conditions are followed through
@@ -168,8 +172,9 @@ class Conditions:
             return
         constant = self._constant(array)
         if constant is not None and constant.type_oid in (UNKNOWN, *ELEMENTS):
-            # Its text says nothing of its elements.
-            yield Condition(name, "=", (replace(constant, is_plain=False),), is_array=True)
+            value = _text_of(array)
+            is_known = value is not None and not _UNPLAIN.intersection(value)
+            yield Condition(name, "=", (replace(constant, is_plain=is_known),), is_array=True)
 
     # --- the other side ---
 
@@ -190,11 +195,19 @@ class Conditions:
         oid, printed = type_
         to = exp.DataType(this=exp.DType.USERDEFINED, kind=printed)
         argument = node["arg"]
+        if "ival" in argument.get("A_Const", {}) and oid in (INT4, INT8):
+            number = _literal(argument["A_Const"])
+            return (
+                None
+                if number is None
+                else replace(
+                    number, type_oid=oid, expression=exp.Cast(this=number.expression, to=to)
+                )
+            )
         if "sval" in argument.get("A_Const", {}):
             value = argument["A_Const"]["sval"].get("sval", "")
-            is_text = oid in (TEXT, VARCHAR)
             expression = exp.Cast(this=literal(value), to=to)
-            return Constant(expression, _as_compared(oid), is_text and is_plain(value))
+            return Constant(expression, _as_compared(oid), oid in _TEXTS and is_plain(value))
         if "ParamRef" in argument:
             parameter = self._parameter(argument["ParamRef"], oid)
             if parameter is not None:
@@ -344,6 +357,15 @@ def _literal(constant: Any) -> Constant | None:
         if digits.isdigit() and int(digits) <= _INT8_MAX:
             return Constant(_number(digits, is_negative=written != digits), INT8)
     return None
+
+
+def _text_of(node: Tree) -> str | None:
+    """The text of a literal, cast or not."""
+    constant = node.get("TypeCast", {}).get("arg", node).get("A_Const", {}).get("sval")
+    if constant is None:
+        return None
+    value: str = constant.get("sval", "")
+    return value
 
 
 def _number(digits: str, *, is_negative: bool) -> exp.Expr:

@@ -52,6 +52,13 @@ def _column(item: Tree, use: RelationUse, columns: frozenset[str]) -> str | None
     PostgreSQL reads it, or by its number.
     """
     node = item["node"]
+    if "A_Const" in node:
+        targets = use.select.get("targetList", ())
+        number = node["A_Const"].get("ival", {}).get("ival", 0)
+        if not 0 < number <= len(targets):
+            return None
+        node = targets[number - 1]["ResTarget"].get("val", {})
+        return own_column(node, use, columns)
     outputs = output_columns(use, columns)
     fields = node.get("ColumnRef", {}).get("fields", ())
     if len(fields) == 1 and "String" in fields[0]:

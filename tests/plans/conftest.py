@@ -1,0 +1,78 @@
+"""Data large enough for PostgreSQL to prefer an index, and the plans it makes of our plans."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from benchmarks.guards import POLICY
+from benchmarks.guards_data import build
+from proxy.demo.embedded import EmbeddedPostgres
+from proxy.enforce import Enforcer, StatementLimits
+from proxy.errors import Refused
+from proxy.policy.check import catalog_schemas
+from proxy.policy.load import load_policy
+from proxy.rewrite.plan import PlanContext
+from proxy.sql.catalog import load_catalog
+from proxy.sql.settings import SettingLimits
+from tests.conftest import MakeDatabase
+
+PEOPLE = 20_000
+EVENTS = 100_000
+_ENFORCERS: dict[str, Enforcer] = {}  # by database
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Statements planned by the proxy, and then by PostgreSQL."""
+
+    enforcer: Enforcer
+    connection: asyncpg.Connection
+
+    def text(self, sql: str, purpose: str, types: tuple[int, ...] = ()) -> str:
+        context = PlanContext(
+            tool="tool",
+            purpose=purpose,
+            search_path=self.enforcer.policy.schemas,
+            parameter_types=types,
+        )
+        (plan,) = self.enforcer.plan(sql, context)
+        if isinstance(plan, Refused):
+            raise plan
+        return plan.text
+
+    async def explained(self, sql: str, purpose: str) -> str:
+        lines = await self.connection.fetch(f"EXPLAIN (COSTS OFF) {self.text(sql, purpose)}")
+        return "\n".join(line[0] for line in lines)
+
+
+@pytest.fixture(scope="module")
+def filled(make_database: MakeDatabase, postgres: EmbeddedPostgres) -> Iterator[str]:
+    url = make_database()
+    yield url
+    name = url.split("@/", 1)[1].split("?", 1)[0]
+    postgres.run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def planned(filled: str) -> AsyncIterator[Planned]:
+    connection = await asyncpg.connect(filled, server_settings={"jit": "off"})
+    if filled not in _ENFORCERS:
+        await build(connection, PEOPLE, EVENTS)
+        _ENFORCERS[filled] = await _enforcer(connection)
+    await connection.execute("SET search_path = crm, web")
+    yield Planned(_ENFORCERS[filled], connection)
+    await connection.close()
+
+
+async def _enforcer(connection: asyncpg.Connection) -> Enforcer:
+    policy = load_policy(POLICY)
+    return Enforcer(
+        policy,
+        await load_catalog(connection, catalog_schemas(policy)),
+        StatementLimits(statement_bytes=1 << 20, statement_nesting=100),
+        SettingLimits(),
+    )
