@@ -27,11 +27,14 @@ from proxy.rewrite.masks_terms import (
 )
 from proxy.sql.catalog import ColumnType
 
+# After so many days, 400 years, the calendar begins again: leap years and weekdays alike.
+_CALENDAR_DAYS: Final = 146_097
+_EPOCH: Final = "2000-01-01"
 # The first day PostgreSQL knows (Julian day 0, a Monday): as far down as anything can be cut.
 _FIRST_DAY: Final = "4714-11-24"
 # Before these days the start of the month or year is not a date any more.
 _FIRST_START: Final[Mapping[str, str]] = {"month": "4714-12-01", "year": "4713-01-01"}
-# extract()'s name for "which day of the unit is it, counted from 1"; weeks start on Monday.
+# date_part()'s name for "which day of the unit is it, counted from 1"; weeks start on Monday.
 _DAY_OF: Final[Mapping[str, str]] = {"year": "doy", "month": "day", "week": "isodow"}
 
 _MIN: Final[Mapping[str, int]] = {"int2": -(2**15), "int4": -(2**31), "int8": -(2**63)}
@@ -72,8 +75,12 @@ def _cut_date(column: exp.Expr, unit: str) -> exp.Expr:
 
 
 def _field(name: str, date: exp.Expr, base: str) -> exp.Expr:
-    # extract(text, date) reads dates themselves; date_part(text, date) casts them to timestamp.
-    return cast(call("extract", text(name), date), base)
+    # extract(text, date), which reads dates themselves, is PostgreSQL's since 14 only. Of a far
+    # date the same day of another cycle of the calendar is asked: it is a timestamp, too.
+    epoch = cast(exp.Literal.string(_EPOCH), "date")
+    days = call("mod", operate(date, "-", epoch), number(_CALENDAR_DAYS))
+    near = cast(operate(epoch.copy(), "+", days), "timestamp")
+    return cast(call("date_part", text(name), near), base)
 
 
 def _cut_instant(column: exp.Expr, base: str, unit: str) -> exp.Expr:
@@ -89,7 +96,8 @@ def age_band(column: exp.Expr, n: int) -> exp.Expr:
     now = call("timezone", text("UTC"), call("statement_timestamp"))
     # Every date up to now is a timestamp as well: the cast can not fail in this branch.
     is_born = both(call("isfinite", column), operate(column, "<=", now))
-    years = call("extract", text("year"), call("age", now, cast(column, "timestamp")))
+    age = call("age", now, cast(column, "timestamp"))
+    years = cast(call("date_part", text("year"), age), "numeric")
     lower = operate(call("div", years, number(n)), "*", number(n))
     upper = operate(lower, "+", number(n - 1))
     return case((is_born, concat(cast(lower, "text"), text("-"), cast(upper, "text"))))
