@@ -6,6 +6,7 @@ aggregate that depends on their order, orders them by everything it shows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,6 +15,7 @@ from tests.noninterference.calls import Calls, aggregated, windowed
 from tests.noninterference.chance import Chance
 from tests.noninterference.expressions import FAMILIES, Expressions, quoted
 from tests.noninterference.scope import Reference, Relation, Scope
+from tests.noninterference.sketches import SKETCHES
 
 _OUTPUT: Final = ("text", "int", "text", "num", "date", "tstz", "bool", "int", "text", *FAMILIES)
 
@@ -63,6 +65,8 @@ class Queries:
         self._ctes = {}
         if self.chance.maybe(14):
             return self._look_up()
+        if self.chance.maybe(8):
+            return self._sketched()
         clause = self._with() if self.chance.maybe(18) else ""
         query = self.query(2, Scope())
         return replace(query, sql=clause + query.sql)
@@ -78,6 +82,39 @@ class Queries:
             return body
         places = [f"{n}{self._direction()}" for n in range(1, len(body.columns) + 1)]
         return Query(f"{body.sql} ORDER BY {', '.join(places)}{self._limit()}", body.columns, True)
+
+    def _sketched(self) -> Query:
+        self.marks.add("sketch")
+        sketch = self.chance.pick(SKETCHES)
+        named = re.search(r"FROM (\S+) AS p", sketch)
+        name = "{relation}" if named is None else named[1]
+        relation = self._relations[0]
+        if name == "{relation}":
+            relation = self.chance.pick(self._relations)
+        elif name != "{people}":
+            relation = next(each for each in self._relations if each.name == name)
+        item = self._derived("", "p", relation.columns)
+        scope = Scope([*item.columns], [*item.rows])
+        keys = [c for c in item.columns if c.family == "int" and c.name.endswith("id")]
+
+        def filled(place: re.Match[str]) -> str:
+            match place[1]:
+                case "relation":
+                    return relation.name
+                case "people":
+                    return self._relations[0].name
+                case "where":
+                    return self.expressions.conjunction(scope, 0)
+                case "having":
+                    return "10 / (count(*) - 2) > -20"
+                case "column":
+                    return self.chance.pick(item.columns).name
+                case "key":
+                    return self.chance.pick(keys).name
+                case family:
+                    return self.expressions.make(family, scope, 1)
+
+        return Query(re.sub(r"\{(\w+)\}", filled, sketch), (), " ORDER BY p.id" in sketch)
 
     # --- look-ups: what reaches an index only where the proxy repeats it in a guard ---
 

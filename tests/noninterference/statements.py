@@ -45,6 +45,9 @@ _NOT_ANSWERED: Final = (
 )
 
 
+_COPIES: Final = ("", " WITH (FORMAT csv, HEADER)", " WITH (FORMAT csv)", " WITH (FORMAT binary)")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One message round of a client. `protocol`: simple, extended, or prepared by name."""
@@ -171,7 +174,7 @@ class _Maker:
 
     def _copy(self) -> tuple[list[Step], bool]:
         query, text, _ = self._query()
-        options = self._chance.pick(("", " WITH (FORMAT csv, HEADER)", " WITH (FORMAT csv)"))
+        options = self._chance.pick(_COPIES)
         return [Step(f"COPY ({text}) TO STDOUT{options}")], query.is_ordered
 
     def _copy_relation(self) -> tuple[list[Step], bool]:

@@ -202,8 +202,7 @@ class Trial:
                 return False  # it is the doors' own
         visible = Visible.open(self._databases)
         try:
-            shown = visible.shown(planned.planning, planned.lines)
-            return visible.may_answer(statement, answers, shown)
+            return visible.may_answer(statement, answers, planned.planning, planned.lines)
         finally:
             visible.close()
 

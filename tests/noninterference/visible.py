@@ -102,9 +102,14 @@ class Visible:
         self._admin.close()
 
     def may_answer(
-        self, statement: Statement, answers: Sequence[Answer], shown: Sequence[_Shown] | None
+        self,
+        statement: Statement,
+        answers: Sequence[Answer],
+        planning: Planning,
+        sides: Sequence[Line],
     ) -> bool:
         """Are all these answers among those that SQL leaves open?"""
+        shown = self._shown(planning, sides)
         if shown is None:
             return False  # the sides show different rows
         named = [each for each in shown if _names(statement, each.name)]
@@ -117,7 +122,7 @@ class Visible:
                 return True
         return False
 
-    def shown(self, planning: Planning, lines: Sequence[Line]) -> Sequence[_Shown] | None:
+    def _shown(self, planning: Planning, sides: Sequence[Line]) -> Sequence[_Shown] | None:
         """Every relation of the policy as both sides show it; None if they do not agree."""
         found = []
         for name in self._databases.relations:
@@ -125,7 +130,7 @@ class Visible:
             planned = planning.planned(statement)
             if isinstance(planned, Refused):
                 continue  # no column of it exists for the purpose
-            left, right = (line.ask(planned) for line in lines)
+            left, right = (side.ask(planned) for side in sides)
             if left != right or left.error is not None:
                 return None
             found.append(self._read(name, left.outcomes[0]))

@@ -1,0 +1,93 @@
+"""What is taken for a choice that SQL leaves open is never the doing of something hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+import psycopg
+import pytest
+
+from tests.noninterference.asking import Answer, Outcome, Planning
+from tests.noninterference.databases import Databases
+from tests.noninterference.pairs import make_pair
+from tests.noninterference.rules import Rules
+from tests.noninterference.statements import Statement, Step
+from tests.noninterference.trial import AskedByPlans
+from tests.noninterference.visible import Visible
+
+_PURPOSE = "campaign"  # of people who did not consent it shows no row
+
+
+@pytest.fixture
+def asked(databases: Databases, rules: Rules) -> Iterator[AskedByPlans]:
+    random = Random("visible")
+    databases.fill(make_pair(rules, list(databases.grants), _PURPOSE, random), random)
+    planning = Planning(databases.enforcer(), rules.tool_of(_PURPOSE), _PURPOSE)
+    asked = AskedByPlans(databases, planning)
+    yield asked
+    asked.close()
+
+
+@pytest.fixture
+def visible(databases: Databases) -> Iterator[Visible]:
+    visible = Visible.open(databases)
+    yield visible
+    visible.close()
+
+
+def _statement(text: str) -> Statement:
+    return Statement("simple", (Step(text),), False, frozenset(), ())
+
+
+def _failed(message: str) -> Answer:
+    fields = (("MESSAGE_PRIMARY", message), ("SEVERITY", "ERROR"), ("SQLSTATE", "22P02"))
+    return Answer((Outcome(error=fields),))
+
+
+def _is_open(visible: Visible, asked: AskedByPlans, text: str, *answers: Answer) -> bool:
+    return visible.may_answer(_statement(text), answers, asked.planning, asked.lines)
+
+
+def _codes(asked: AskedByPlans) -> list[str]:
+    """Those that a tool can see, and that are no numbers."""
+    (outcome,) = asked.ask(_statement("SELECT DISTINCT code FROM crm.people"))[0].outcomes
+    found = [row[0].decode() for row in outcome.rows if row[0] is not None]
+    return [code for code in found if not code.isdigit()]
+
+
+_CAST = "SELECT code::int FROM crm.people"
+
+
+def test_which_of_two_visible_values_fails_first_is_open(
+    visible: Visible, asked: AskedByPlans
+) -> None:
+    one, other, *_ = _codes(asked)
+    failures = [_failed(f'invalid input syntax for type integer: "{c}"') for c in (one, other)]
+    assert _is_open(visible, asked, _CAST, *failures)
+
+
+def test_a_failure_on_a_hidden_value_is_not_open(visible: Visible, asked: AskedByPlans) -> None:
+    hidden = _failed('invalid input syntax for type integer: "hidden"')
+    own = _failed(f'invalid input syntax for type integer: "{_codes(asked)[0]}"')
+    assert not _is_open(visible, asked, _CAST, own, hidden)
+
+
+def test_a_row_more_is_not_open(visible: Visible, asked: AskedByPlans) -> None:
+    text = "SELECT id FROM crm.people"
+    answer, _ = asked.ask(_statement(text))
+    (outcome,) = answer.outcomes
+    more = replace(outcome, rows=(*outcome.rows, (b"96",)), tag=f"SELECT {len(outcome.rows) + 1}")
+    assert not _is_open(visible, asked, text, answer, Answer((more,)))
+
+
+def test_sides_that_show_different_rows_are_never_open(
+    databases: Databases, visible: Visible, asked: AskedByPlans
+) -> None:
+    text = "SELECT 1"
+    answer, _ = asked.ask(_statement(text))
+    assert _is_open(visible, asked, text, answer)
+    with psycopg.connect(databases.postgres.url(databases.left)) as admin:
+        admin.execute("UPDATE ref.cities SET name = 'another' WHERE id = 1")
+    assert not _is_open(visible, asked, text, answer)
