@@ -195,7 +195,7 @@ class Conversation:
             self._connection.resume_reading()
         if kind == messages.READY:
             self._unanswered -= 1
-            if data[5] != messages.IDLE:
+            if len(data) != 6 or data[5] != messages.IDLE:
                 raise self._broken("a statement left a transaction open")
         return kind, data
 

@@ -178,9 +178,7 @@ class Replies:
 
     def _ready(self, head: Expectation, part: bytes) -> None:
         state = self._state
-        if len(part) != 6:
-            raise UpstreamProtocolError("malformed ReadyForQuery message")
-        state.status = part[5]
+        state.status = m.read_status(part)
         state.is_in_block = state.status != m.IDLE
         if state.status == m.IDLE:
             if state.has_failed:
@@ -325,6 +323,8 @@ class Replies:
         name, value = m.read_parameter_status(part)
         head = state.queue[0] if state.queue else None
         self._untold[name] = value
+        if len(self._untold) + len(state.told) > 2 * m.PARAMETERS_MAX:
+            raise UpstreamProtocolError("more parameters than there can be")
         # On the way to the session's own values nothing is told but the end.
         if head is None or not head.is_swallowed:
             self._tell()

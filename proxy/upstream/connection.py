@@ -23,6 +23,8 @@ from proxy.wire.startup import SSL_REQUEST, cancel_request, startup_message
 HIGH_WATER_BYTES: Final = 256 * 1024
 CONNECT_TIMEOUT_S: Final = 10.0
 CANCEL_TIMEOUT_S: Final = 10.0
+# What an upstream may say at once before anybody has leased it: it greets, and answers one row.
+_INBOX_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class UpstreamListener(Protocol):
@@ -313,6 +315,7 @@ class _Inbox:
         self._connection = connection
         self._reader = BackendReader()
         self._messages: deque[tuple[int, bytes]] = deque()
+        self._held = 0
         self._waiting: asyncio.Future[None] | None = None
         connection.attach(self)
 
@@ -329,9 +332,12 @@ class _Inbox:
                 self._waiting = asyncio.get_running_loop().create_future()
                 await self._waiting
             kind, data = self._messages.popleft()
+            self._held -= len(data)
             if kind == messages.PARAMETER_STATUS:
                 name, value = messages.read_parameter_status(data)
                 self._connection.parameters[name] = value
+                if len(self._connection.parameters) > messages.PARAMETERS_MAX:
+                    raise UpstreamProtocolError("more parameters than there can be")
             elif kind not in (messages.NOTICE, messages.NOTIFICATION):
                 return kind, data
 
@@ -346,12 +352,15 @@ class _Inbox:
             if found is None:
                 break
             kind, part, rows = found
-            if kind != messages.DATA_ROW or (rows == 1 and self._reader.is_between_messages):
-                self._messages.append((kind, part))
-            else:
+            is_row = kind == messages.DATA_ROW
+            self._held += len(part)
+            if self._held > _INBOX_BYTES_MAX or (
+                is_row and (rows != 1 or not self._reader.is_between_messages)
+            ):
                 # Our own questions are answered by one short row; this is not one of them.
                 self._connection.abort()
                 break
+            self._messages.append((kind, part))
         self._wake()
 
     def upstream_lost(self) -> None:

@@ -212,12 +212,6 @@ def read_tag(whole: bytes) -> str:
     return whole[5:-1].decode("ascii", "replace")
 
 
-def tag_rows(tag: str) -> int:
-    """The row count at the end of a command tag, or 0 where it has none."""
-    number = tag.rpartition(" ")[2]
-    return int(number) if number.isdecimal() else 0
-
-
 def error(kind: int, fields: Mapping[str, str]) -> bytes:
     """An ErrorResponse (ERROR) or NoticeResponse (NOTICE), fields in the order given."""
     body = b"".join(
@@ -260,9 +254,14 @@ def read_fields(whole: bytes) -> dict[str, str]:
     return fields
 
 
+# PostgreSQL reports some fifteen settings of a line each. All that are reported are kept.
+PARAMETERS_MAX: Final = 256
+_PARAMETER_BYTES_MAX: Final = 16 * 1024
+
+
 def read_parameter_status(whole: bytes) -> tuple[str, str]:
-    parts = whole[5:].split(b"\0")
-    if len(parts) != 3:
+    parts = whole[5:].split(b"\0") if len(whole) <= _PARAMETER_BYTES_MAX else []
+    if len(parts) != 3 or parts[2]:
         raise UpstreamProtocolError("malformed ParameterStatus message")
     return parts[0].decode("utf-8", "replace"), parts[1].decode("utf-8", "replace")
 
@@ -273,6 +272,13 @@ def read_parameter_types(whole: bytes) -> tuple[int, ...]:
     if len(whole) != 7 + 4 * count:
         raise UpstreamProtocolError("malformed ParameterDescription message")
     return struct.unpack_from(f"!{count}I", whole, 7)
+
+
+def read_status(whole: bytes) -> int:
+    """The transaction status of a ReadyForQuery."""
+    if len(whole) != 6 or whole[5] not in (IDLE, IN_BLOCK, FAILED):
+        raise UpstreamProtocolError("malformed ReadyForQuery message")
+    return whole[5]
 
 
 def read_columns(whole: bytes) -> list[tuple[str, int, int]]:
@@ -295,6 +301,8 @@ def read_row(data: bytes, pos: int) -> tuple[list[bytes | None], int]:
     values: list[bytes | None] = []
     at = pos + 7
     for _ in range(int.from_bytes(data[pos + 5 : pos + 7], "big")):
+        if at + 4 > end:
+            break
         length = _INT32.unpack_from(data, at)[0]
         at += 4
         if length < 0:
@@ -302,6 +310,7 @@ def read_row(data: bytes, pos: int) -> tuple[list[bytes | None], int]:
         else:
             values.append(data[at : at + length])
             at += length
-    if at != end:
-        raise UpstreamProtocolError("malformed DataRow message")
-    return values, end
+    else:
+        if at == end:
+            return values, end
+    raise UpstreamProtocolError("malformed DataRow message")
