@@ -208,6 +208,8 @@ _WRITTEN_AS: Final[Mapping[Things, str]] = {
     Things.RELATIONS: "regclass",
     Things.WHOLE_RELATIONS: "regclass",
     Things.DEFINITIONS: "regclass",
+    Things.BELOW_SHOWN: "regclass",
+    Things.ABOVE_SHOWN: "regclass",
     Things.TYPES: "regtype",
 }
 
@@ -234,6 +236,8 @@ _CONDITIONS: Final[Mapping[Things, Callable[[VisibleCatalog], Node]]] = {
         lambda visible: [each.oid for each in visible.relations if each.is_whole]
     ),
     Things.DEFINITIONS: _one_of(lambda visible: visible.defined),
+    Things.BELOW_SHOWN: _one_of(lambda visible: visible.below_shown),
+    Things.ABOVE_SHOWN: _one_of(lambda visible: visible.above_shown),
     Things.CONSTRAINTS: _one_of(lambda visible: [each.oid for each in visible.constraints]),
     Things.RULES: _one_of(lambda visible: visible.rules),
     Things.TRIGGERS: _one_of(lambda visible: visible.triggers),

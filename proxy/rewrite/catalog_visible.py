@@ -6,8 +6,8 @@ one: an index over a hidden column, a foreign key to a hidden table, a generated
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.policy.model import RelationName
@@ -57,6 +57,8 @@ class VisibleCatalog:
     parents: tuple[int, ...]  # their parents
     defined: tuple[int, ...]  # views whose definition mentions nothing hidden
     rules: tuple[int, ...]  # those definitions
+    below_shown: tuple[int, ...]  # relations that no hidden one is an ancestor of
+    above_shown: tuple[int, ...]  # relations that no hidden one is a descendant of
     triggers: tuple[int, ...]  # of visible constraints; others call functions, which are hidden
     triggered: tuple[int, ...]  # relations that have some of them
     owners: tuple[int, ...]  # roles
@@ -173,6 +175,8 @@ def visible_catalog(
         parents=tuple(sorted({parent for _, parent in inherits})),
         defined=tuple(each.relation for each in definitions),
         rules=tuple(each.rule for each in definitions),
+        below_shown=_all_shown(shown, structure.inherits),
+        above_shown=_all_shown(shown, [(parent, child) for child, parent in structure.inherits]),
         triggers=tuple(each.oid for each in triggers),
         triggered=tuple(sorted({each.relation for each in triggers})),
         owners=tuple(
@@ -184,6 +188,19 @@ def visible_catalog(
         ),
         database=structure.database,
     )
+
+
+def _all_shown(shown: Collection[int], links: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Of the shown relations those from which every link leads to a shown one, and so on."""
+    targets: defaultdict[int, set[int]] = defaultdict(set)
+    for source, target in links:
+        targets[source].add(target)
+    hidden = {oid for found in targets.values() for oid in found if oid not in shown}
+    while more := {
+        source for source in targets if source not in hidden and targets[source] & hidden
+    }:
+        hidden |= more
+    return tuple(sorted(oid for oid in shown if oid not in hidden))
 
 
 def _attnums(relation: Relation, names: frozenset[str]) -> frozenset[int]:

@@ -55,16 +55,20 @@ class GuardStore:
         names = self._names(use.relation)
         if use.relation.schema == "pg_catalog" and _asks_table_oid(use, reading):
             names |= {TABLE_OID}
-        takes_all = (
+        takes_rows = (
             id(use.select) in reading.starred_selects
             or use.has_column_aliases
             or use.is_hidden  # `j` and `j.*` of `(t JOIN …) AS j` are all columns of t
             or use.alias in reading.starred
             or use.alias in reading.single_names
-            # `row.name` without such a column is a function of the whole row.
-            or any(alias == use.alias and name not in names for alias, name in reading.qualified)
         )
-        return None if takes_all else names & reading.columns
+        if takes_rows:
+            return None
+        # `row.name` without such a column is a function of the whole row; or the alias is used
+        # elsewhere for something else.
+        if any(alias == use.alias and name not in names for alias, name in reading.qualified):
+            return names if TABLE_OID in names else None
+        return names & reading.columns
 
     def _names(self, relation: RelationName) -> frozenset[str]:
         database = self._catalog.relations.get(relation)

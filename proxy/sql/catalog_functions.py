@@ -23,6 +23,8 @@ class Things(StrEnum):
     CONSTRAINTS = "constraints"
     RULES = "rules"
     TRIGGERS = "triggers"
+    BELOW_SHOWN = "relations below visible ones"  # partitions, and what is none
+    ABOVE_SHOWN = "relations above visible ones"  # partitioned, and what is not
     TYPES = "types"
     ROLES = "roles"  # the session's own, owners of visible things
     DATABASES = "databases"  # the session's own
@@ -58,6 +60,7 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "pg_collation_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_conversion_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_database_size": _calls(Things.NOTHING, 1),
+    "pg_describe_object": _calls(Things.BUILT_IN, 3, at=1),
     "pg_function_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_get_constraintdef": _calls(Things.CONSTRAINTS, 1, 2),
     "pg_get_expr": _calls(Things.RELATIONS, 2, 3, at=1),
@@ -83,9 +86,11 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "pg_opclass_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_operator_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_opfamily_is_visible": _calls(Things.BUILT_IN, 1),
-    "pg_partition_ancestors": _calls(Things.RELATIONS, 1),
-    "pg_partition_root": _calls(Things.RELATIONS, 1),
+    "pg_partition_ancestors": _calls(Things.BELOW_SHOWN, 1),
+    "pg_partition_root": _calls(Things.BELOW_SHOWN, 1),
+    "pg_partition_tree": _calls(Things.ABOVE_SHOWN, 1),
     "pg_relation_is_publishable": _calls(Things.RELATIONS, 1),
+    "pg_relation_is_updatable": _calls(Things.RELATIONS, 2),
     "pg_relation_size": _calls(Things.NOTHING, 1, 2),
     "pg_statistics_obj_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_table_is_visible": _calls(Things.RELATIONS, 1),

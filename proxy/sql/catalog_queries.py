@@ -118,7 +118,7 @@ SELECT nspname::text AS name, oid::int8 AS oid, nspowner::int8 AS owner FROM pg_
 
 INHERITS: Final = """
 SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits
- WHERE inhrelid = ANY($1::oid[]) AND inhparent = ANY($1::oid[])
+ WHERE inhrelid = ANY($1::oid[]) OR inhparent = ANY($1::oid[])
  ORDER BY 1, 2
 """
 
