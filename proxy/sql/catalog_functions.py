@@ -74,6 +74,7 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "pg_get_partkeydef": _calls(Things.WHOLE_RELATIONS, 1),
     "pg_get_ruledef": _calls(Things.RULES, 1, 2),
     # Sequences are not shown.
+    "pg_get_sequence_data": _calls(Things.BUILT_IN, 1),
     "pg_get_serial_sequence": _calls(Things.NO_NAME, 2),
     "pg_get_statisticsobjdef": _calls(Things.BUILT_IN, 1),
     "pg_get_statisticsobjdef_columns": _calls(Things.BUILT_IN, 1),

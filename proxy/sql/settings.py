@@ -132,6 +132,7 @@ _SETTABLE: Final[Mapping[str, Check]] = {
     "transaction_deferrable": _boolean,
     "transaction_isolation": _ISOLATION,
     "transaction_read_only": _only_true,
+    "transaction_timeout": _up_to(lambda limits: limits.statement_ms),
     "xmlbinary": _one_of("base64", "hex"),
     "xmloption": _one_of("content", "document"),
 }
