@@ -15,6 +15,7 @@ it is asked at all hangs on such rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -44,9 +45,15 @@ from proxy.sql.read import RelationUse
 _BY_ROW: Final = frozenset({"EXPR_SUBLINK", "ARRAY_SUBLINK"})
 _AMONG: Final = "ANY_SUBLINK"
 _PERHAPS_BY_ROW: Final = frozenset({"EXISTS_SUBLINK", _AMONG})
+_CHOOSING: Final = (
+    "larg", "groupClause", "havingClause", "windowClause", "limitCount", "limitOffset",
+)  # fmt: skip
 _EQUAL: Final = [{"String": {"sval": "="}}]  # IN
 # Relations whose columns are stored: none is an expression of somebody's.
 _STORED: Final = frozenset("rpm")
+
+# Names inside a guard: another item's name would mean one of these there, its bare columns too.
+_INSIDE: Final = re.compile("[tagv]|[kh][0-9]+")
 
 Push = Callable[[Guard, RelationUse, Asked], exp.Query | None]
 
@@ -98,13 +105,14 @@ def join_keys(guard: Guard, use: RelationUse, asked: Asked, push: Push) -> JoinK
 
 def _add(own: _Side, other: _Side, asked: Asked, push: Push, keys: JoinKeys) -> None:
     value: exp.Expr | None = None
+    is_captured = _INSIDE.fullmatch(other.item.alias) is not None
     if other.item.select is not own.use.select:
-        if _is_asked_by_row(own, other, asked):
+        if _is_asked_by_row(own, other, asked) and not is_captured:
             value = other.reference
     elif not may_be_followed(other.item):
         return
     elif _stands_before(other, own):
-        if _begins_index(own, asked) and _is_few(other, asked):
+        if _begins_index(own, asked) and _is_few(other, asked) and not is_captured:
             value, keys.is_lateral = other.reference, True
     elif other.item is other.use and _is_few(other, asked):
         value, keys.is_among = _among(other, asked, push), True
@@ -140,7 +148,7 @@ def _equalities(
 
 def _memberships(guard: Guard, use: RelationUse, asked: Asked) -> Iterator[tuple[_Side, _Side]]:
     """`p.id IN (SELECT v.person_id …)`, as a condition that has to be true: not NULL, not false."""
-    if asked.reading.sublinks.get(id(use.select)) != _AMONG or "larg" in use.select:
+    if asked.reading.sublinks.get(id(use.select)) != _AMONG or not _is_each_row(use.select):
         return
     (target, *others) = use.select.get("targetList", ())
     own = _side(target["ResTarget"].get("val", {}), use, guard, use)
@@ -157,6 +165,14 @@ def _memberships(guard: Guard, use: RelationUse, asked: Asked) -> Iterator[tuple
             other = _side(link.get("testexpr", {}), other_use, other_guard, other_use)
             if other is not None:
                 yield own, other
+
+
+def _is_each_row(select: Tree) -> bool:
+    """Does every row of the FROM list have a part in the answer? One that a LIMIT, DISTINCT ON or a
+    group leaves out could come in where another is left out before.
+    """
+    is_plain = select.get("distinctClause", [{}]) == [{}]
+    return is_plain and not any(clause in select for clause in _CHOOSING)
 
 
 def _side(node: Tree, use: RelationUse, guard: Guard, item: FromItem) -> _Side | None:

@@ -135,6 +135,29 @@ ATTEMPTS = [
     ),
     Attempt("pushed from below a nullable side", "SELECT s.id, p.id FROM ref.shops s LEFT JOIN (crm.people p JOIN crm.orders o ON o.person_id = p.id AND p.alias = 'Szqxjkvpw-alias7') ON p.id = s.id", Anything()),
     Attempt("pushed through nested joins", "SELECT p.id FROM (crm.people p JOIN crm.orders o ON o.person_id = p.id) JOIN ref.shops s ON p.alias = 'Szqxjkvpw-alias7' AND o.item = 'Szqxjkvpw-item7'", Answered(0)),
+    *(
+        Attempt(f"pushed join key of an item called {alias}, {name}", sql.replace("ALIAS", alias), Answered(rows))
+        for alias in ("t", "k0", "h0", "g", "v", "a", "T")
+        for name, sql, rows in (
+            ("before", "SELECT x.id FROM crm.people ALIAS JOIN crm.visits x ON x.person_id = ALIAS.id WHERE ALIAS.id = 1", 2),
+            ("behind", "SELECT x.id FROM crm.visits x JOIN crm.people ALIAS ON x.person_id = ALIAS.id WHERE ALIAS.id = 1", 2),
+            ("in a list", "SELECT x.id FROM crm.people ALIAS, crm.visits x WHERE x.person_id = ALIAS.id AND ALIAS.id = 1", 2),
+            ("through a sub-query", "SELECT x.id FROM (SELECT id FROM crm.people WHERE id = 1) ALIAS JOIN crm.visits x ON x.person_id = ALIAS.id", 2),
+            ("asked for each", "SELECT n FROM crm.people ALIAS, LATERAL (SELECT count(*) FROM crm.visits x WHERE x.person_id = ALIAS.id) c(n) WHERE ALIAS.id = 1 AND n = 2", 1),
+            ("that exists", "SELECT id FROM crm.people ALIAS WHERE EXISTS (SELECT 1 FROM crm.visits x WHERE x.person_id = ALIAS.id) AND ALIAS.id = 1", 1),
+            ("of what is masked", "SELECT x.id FROM crm.visits ALIAS JOIN crm.visits x ON x.note = ALIAS.url WHERE ALIAS.id = 1", 0),
+        )
+    ),
+    *(
+        Attempt(f"pushed into a sub-query that chooses rows: {name}", f"SELECT p.id FROM crm.people p WHERE p.id IN ({sql}) AND p.id < 100", Answered(rows))
+        for name, sql, rows in (
+            ("LIMIT", "SELECT v.person_id FROM crm.visits v ORDER BY v.id LIMIT 1", 1),
+            ("OFFSET", "SELECT v.person_id FROM crm.visits v ORDER BY v.id OFFSET 6", 1),
+            ("DISTINCT ON", "SELECT DISTINCT ON (v.source) v.person_id FROM crm.visits v ORDER BY v.source, v.id", 2),
+            ("DISTINCT", "SELECT DISTINCT v.person_id FROM crm.visits v", 4),
+            ("groups", "SELECT v.person_id FROM crm.visits v GROUP BY v.person_id HAVING count(*) > 1", 3),
+        )
+    ),
     Attempt("an alias that another relation has as a column", "SELECT alias.id FROM crm.people AS alias JOIN (SELECT 'x' AS alias) x ON true WHERE alias.alias = 'Szqxjkvpw-alias7'", Answered(0)),
     Attempt("an alias in use twice, in two scopes", "SELECT p.id FROM crm.people p WHERE EXISTS (SELECT 1 FROM crm.orders p WHERE p.item = 'Szqxjkvpw-item7') AND p.alias = 'alias1'", Anything()),
     Attempt("an alias in use twice, one inside a named join", "SELECT people.id FROM (crm.people JOIN ref.shops ON true) AS j, crm.people WHERE people.alias = 'Szqxjkvpw-alias7'", Anything()),
