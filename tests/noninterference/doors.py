@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 
 from proxy.gateway.results import CSV, FORMS, JSON, NDJSON
-from tests.noninterference.asking import Answer, Line, Outcome
+from tests.noninterference.asking import ANSWER_S_MAX, Answer, Line, Outcome
 from tests.noninterference.statements import Statement
 from tests.world import World
 
@@ -24,9 +25,7 @@ class HttpCaller:
     """`POST /v1/query`; what HTTP does not answer (cursors, COPY) is asked of the other door."""
 
     def __init__(self, world: World, tool: str, purpose: str) -> None:
-        address = urlsplit(world.http)
-        assert address.hostname is not None
-        self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+        self._address = urlsplit(world.http).netloc
         self._headers = {
             "Authorization": f"Bearer {world.tokens[tool]}",
             "Content-Type": "application/json",
@@ -35,7 +34,6 @@ class HttpCaller:
         self._line = open_line(world, tool, purpose)
 
     def close(self) -> None:
-        self._connection.close()
         self._line.close()
 
     def ask(self, statement: Statement) -> Answer:
@@ -45,20 +43,16 @@ class HttpCaller:
         body = {"sql": step.text, "params": list(step.values), "purpose": self._purpose}
         media = FORMS[len(statement.choices) % len(FORMS)]
         headers = {**self._headers, "Accept": media}
-        self._connection.request("POST", "/v1/query", orjson.dumps(body), headers)
-        response = self._connection.getresponse()
-        try:
-            content = response.read()
-        except http.client.IncompleteRead:
-            # So ends a CSV that failed after its first rows: it has no other way to say so.
-            self._connection.close()
-            return Answer(
-                (
-                    Outcome(
-                        error=(("MESSAGE_PRIMARY", "cut"), ("SQLSTATE", "")),
-                    ),
-                )
-            )
+        # A new connection each time: an idle one is closed, and others are asked between.
+        with closing(http.client.HTTPConnection(self._address, timeout=ANSWER_S_MAX)) as connection:
+            connection.request("POST", "/v1/query", orjson.dumps(body), headers)
+            response = connection.getresponse()
+            try:
+                content = response.read()
+            except http.client.IncompleteRead:
+                # So ends a result that failed after its first rows, where it can not say so.
+                cut = (("MESSAGE_PRIMARY", "cut"), ("SQLSTATE", ""))
+                return Answer((Outcome(error=cut),))
         form = JSON if response.status != http.HTTPStatus.OK else media
         return Answer((_READERS[form](content, str(response.status), statement.is_ordered),))
 
