@@ -19,7 +19,7 @@ from tests.noninterference.report import Report
 from tests.noninterference.run import run
 from tests.noninterference.trial import STATEMENTS_PER_DATA, Numbers
 
-_PAIRS_PER_ROUND: Final = 10_000  # then the report so far is printed
+_PAIRS_PER_ROUND: Final = 5_000  # then the report so far is printed
 
 
 def main() -> int:
