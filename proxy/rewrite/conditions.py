@@ -97,7 +97,7 @@ class Conditions:
         for part in and_parts_around(item):
             yield from self._condition(part, item, columns)
         outer = self._reading.derived.get(id(item.select))
-        if outer is None or depth == _DEPTH_MAX or not _lets_through(item.select):
+        if outer is None or depth == _DEPTH_MAX or not lets_through(item.select):
             return
         shown = {
             name: column
@@ -316,7 +316,7 @@ _NOT_BY_ROW: Final = (
 )  # fmt: skip
 
 
-def _lets_through(select: Tree) -> bool:
+def lets_through(select: Tree) -> bool:
     """Is a row of the answer made of one row of the FROM list, whatever the other rows are?"""
     if any(clause in select for clause in _NOT_BY_ROW):
         return False

@@ -65,6 +65,7 @@ class JoinKeys:
     conditions: list[exp.Expr] = field(default_factory=list)
     is_lateral: bool = False  # they name another item of the FROM list
     is_among: bool = False  # they ask another relation on their own
+    names: set[str] = field(default_factory=set)  # of FROM items of the statement, in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def _add(own: _Side, other: _Side, asked: Asked, push: Push, keys: JoinKeys) -> 
     elif other.item is other.use and _is_few(other, asked):
         value, keys.is_among = _among(other, asked, push), True
     if value is not None:
+        keys.names.add(other.item.alias)
         keys.conditions.append(operate(column(own.column.name, "t"), "=", value))
 
 
@@ -238,13 +240,14 @@ def _is_few(other: _Side, asked: Asked) -> bool:
 
 def _conditions(other: _Side, asked: Asked) -> list[Condition]:
     """The conditions on what the tool sees of the other relation that can not fail."""
-    types = {
-        each.name: each.type
-        for each in other.guard.columns
-        if _Side(other.use, other.guard, each, other.use, each.name).stored is not None
-    }
-    found = Conditions(asked.reading, asked.declared_types).of(other.use, frozenset(types))
-    return [each for each in found if is_leakproof(each, types[each.column], asked.catalog)]
+    shown = {each.name: each for each in other.guard.columns}
+    found = Conditions(asked.reading, asked.declared_types).of(other.use, frozenset(shown))
+    return [
+        each
+        for each in found
+        if _Side(other.use, other.guard, shown[each.column], other.use, each.column).stored
+        and is_leakproof(each, shown[each.column].type, asked.catalog)
+    ]
 
 
 def _among(other: _Side, asked: Asked, push: Push) -> exp.Expr:
