@@ -45,10 +45,8 @@ def compared_type(type_: ColumnType) -> int:
 def begins_index(guard: Guard, name: str, catalog: Catalog) -> bool:
     """Is the column the first of an index of the relation?"""
     own = guard.relation.column(name)
-    return own is not None and any(
-        index.relation == guard.relation.oid and index.first == own.attnum
-        for index in catalog.structure.indexes
-    )
+    key = (guard.relation.oid, own.attnum if own is not None else 0)
+    return own is not None and key in catalog.structure.first_columns
 
 
 def repeat(value: exp.Expr, type_: ColumnType, condition: Condition) -> exp.Expr:

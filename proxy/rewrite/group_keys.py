@@ -125,16 +125,16 @@ def _addition(use: RelationUse, prepared: Prepared, catalog: Catalog) -> Additio
 def _primary_key(relation: Relation, catalog: Catalog) -> frozenset[str]:
     """The columns of the relation's primary key; empty where it has none to rely on."""
     # A parent's key says nothing of its children's rows.
-    is_parent = any(parent == relation.oid for _, parent in catalog.structure.inherits)
+    is_parent = relation.oid in catalog.structure.parents
     if relation.kind != "p" and (relation.kind != "r" or is_parent):
         return frozenset()
+    constraint = catalog.structure.primary_keys.get(relation.oid)
+    if constraint is None:
+        return frozenset()
     names = {column.attnum: column.name for column in relation.columns}
+    key = frozenset(names.get(attnum, "") for attnum in constraint.attnums)
     immediate = {frozenset(key) for key in relation.unique_keys}  # others may be deferred
-    for constraint in catalog.structure.constraints:
-        if constraint.kind == "p" and constraint.relation == relation.oid:
-            key = frozenset(names.get(attnum, "") for attnum in constraint.attnums)
-            return key if key in immediate else frozenset()
-    return frozenset()
+    return key if key in immediate else frozenset()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import asyncpg
@@ -59,7 +60,7 @@ class Column:
     is_deterministic: bool = True  # its collation calls equal only what is equal byte by byte
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Relation:
     oid: int
     name: RelationName
@@ -78,9 +79,13 @@ class Relation:
         return self.kind == "v" and not self.is_barrier
 
     def column(self, name: str) -> Column | None:
-        return next((column for column in self.columns if column.name == name), None)
+        return self._columns_by_name.get(name)
 
-    @property
+    @cached_property
+    def _columns_by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
     def names(self) -> frozenset[str]:
         return frozenset(column.name for column in self.columns)
 
@@ -157,7 +162,7 @@ class Trigger:
     constraint: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Structure:
     """What hangs on the relations: needed to show, in pg_catalog, only what a tool can see."""
 
@@ -172,6 +177,21 @@ class Structure:
     inherits: tuple[tuple[int, int], ...] = ()  # (child, parent)
     definitions: tuple[Definition, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+
+    # What planning asks, made once: a statement does not pay for relations that it does not name.
+
+    @cached_property
+    def first_columns(self) -> frozenset[tuple[int, int]]:
+        """(relation, attnum): the first columns of indexes."""
+        return frozenset((index.relation, index.first) for index in self.indexes)
+
+    @cached_property
+    def parents(self) -> frozenset[int]:
+        return frozenset(parent for _, parent in self.inherits)
+
+    @cached_property
+    def primary_keys(self) -> Mapping[int, Constraint]:
+        return {each.relation: each for each in self.constraints if each.kind == "p"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
