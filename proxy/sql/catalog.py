@@ -221,6 +221,8 @@ class Catalog:
     # What the schemas hold besides relations, and somebody put into pg_catalog. None: not read, and
     # `shadowed_functions` and `shadowed_operators` say all that is known.
     members: Members | None = None
+    # Users' types with a cast by a function of somebody's: no value of them may be had.
+    converted_types: frozenset[int] = frozenset()
 
 
 async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -> Catalog:
@@ -247,13 +249,15 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
 def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
     columns = _columns(read["columns"])
     facts = read["facts"][0]
+    converted = frozenset(row["oid"] for row in read["converted_types"])
     return Catalog(
         server_version=facts["server_version"],
         database=facts["database"],
         relations=_relations(read["relations"], columns, _unique_keys(read["indexes"], columns)),
         shadowed_functions=_names(read["shadowed_functions"]),
         shadowed_operators=_names(read["shadowed_operators"]),
-        enums=_enums(read["types"], schemas),
+        enums=_enums(read["types"], schemas, converted),
+        converted_types=converted,
         shadowed_types=_shadowed_types(read["types"], schemas),
         leakproof_operators=frozenset(
             (row["name"], row["left"], row["right"]) for row in read["leakproof_operators"]
@@ -458,11 +462,11 @@ def _lists_columns(text: str) -> bool:
     return False
 
 
-def _enums(rows: Rows, schemas: Sequence[str]) -> dict[str, str]:
+def _enums(rows: Rows, schemas: Sequence[str], converted: frozenset[int]) -> dict[str, str]:
     return {
         f"{row['schema']}.{row['name']}": row["sql"]
         for row in rows
-        if row["kind"] == "e" and row["schema"] in schemas
+        if row["kind"] == "e" and row["schema"] in schemas and row["oid"] not in converted
     }
 
 

@@ -202,12 +202,28 @@ SELECT o.oprname::text AS name, o.oprleft::int8 AS left, o.oprright::int8 AS rig
  ORDER BY 1, 2, 3
 """
 
+# Types of users' own that a cast takes from or to another by a function of somebody's: without a
+# call in the text, `mood::text`, `mood || ''` and `to_json(mood)` run it (measured). Those of
+# extensions are a part of their types. Between PostgreSQL's own types only a superuser makes one.
+CONVERTED_TYPES: Final = """
+SELECT DISTINCT v.oid::int8 AS oid
+  FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc,
+       LATERAL (VALUES (c.castsource), (c.casttarget)) v (oid)
+ WHERE $1::text[] IS NOT NULL AND p.oid >= 16384 AND v.oid >= 16384
+   AND NOT (p.proowner IN (SELECT oid FROM pg_roles WHERE rolsuper)
+        AND EXISTS (SELECT FROM pg_depend d
+                     WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'))
+ ORDER BY 1
+"""
+
 # What each answers, and from what: the schemas' names ...
 BY_SCHEMA: Final[Mapping[str, str]] = {
     "facts": FACTS,
     "namespaces": NAMESPACES,
     "relations": RELATIONS,
     "types": TYPES,
+    "converted_types": CONVERTED_TYPES,
     "shadowed_functions": SHADOWED_FUNCTIONS,
     "shadowed_operators": SHADOWED_OPERATORS,
     "dotted_functions": DOTTED_FUNCTIONS,
@@ -257,6 +273,8 @@ SELECT concat_ws('/', current_setting('server_version_num'), current_database(),
      FROM pg_type t WHERE oid >= 16384 AND (typnamespace IN (SELECT oid FROM n) OR NOT EXISTS (
        SELECT FROM pg_class r
         WHERE r.relkind <> 'c' AND (r.reltype = t.oid OR r.reltype = t.typelem)))),
+  (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
+     FROM pg_cast WHERE oid >= 16384),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))
      FROM pg_proc WHERE pronamespace IN (SELECT oid FROM n)),
   (SELECT concat(count(*), ':', sum(hashtextextended(concat_ws(' ', oid, xmin), 0)))

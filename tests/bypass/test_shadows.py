@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from proxy.demo.embedded import EmbeddedPostgres
+from proxy.wire import messages as m
 from tests.bypass.attempts import (
     Answered,
     Attempt,
@@ -56,6 +57,8 @@ tables:
       {id: open, email: user.email, alias: user.secret, phone: user.phone, born: user.born,
        money: user.money, ip: user.network, name: user.name, source: open, seen_at: open,
        bday: user.band}
+  crm.states: {subject: none, columns: {id: open, state: open}}
+  crm.numbers: {subject: none, columns: {id: open}}
 tools:
   profiler: {purposes: [profile]}
   mailer: {purposes: [campaign]}
@@ -77,6 +80,11 @@ VALUES (7, 'Szqxjkvpw7@leak.example', 'Szqxjkvpw-alias7', '7774327', '1977-07-07
         'Szqxjkvpw', 'form', now() - interval '2 days', '1977-07-07'),
        (8, 'Szqxjkvpw8@leak.example', 'Szqxjkvpw-alias8', '7774328', '1977-07-07', 7777.77, '203.0.113.77',
         'Szqxjkvpw', 'bought', now() - interval '2 days', '1977-07-07');
+CREATE TYPE crm.state AS ENUM ('calm');
+CREATE TABLE crm.states (id bigint, state crm.state);
+INSERT INTO crm.states VALUES (1, 'calm');
+CREATE TABLE crm.numbers (id bigint, state crm.state);
+INSERT INTO crm.numbers VALUES (1, 'calm');
 CREATE FUNCTION crm.told() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $f$
 BEGIN
     RAISE NOTICE '%', (SELECT email FROM crm.people WHERE id = 7);
@@ -94,6 +102,12 @@ _TEXT_FUNCTIONS = (
 _OPERATORS = ["=", "<>", "<", ">", "<=", ">=", "||", "~~", "~", "-", "+", "/", "*", "<<="]
 
 
+_CASTS = (
+    ("crm.state", "int", "AS IMPLICIT"),
+    ("crm.state", "text", "AS ASSIGNMENT"),
+    ("crm.state", "json", ""),
+    ("bigint", "crm.state", ""),
+)
 _ARGUMENTS = ("varchar", "varchar, int", "varchar, varchar", "timestamptz", "date", "bigint")
 
 
@@ -127,6 +141,13 @@ def _shadows() -> str:
     script.append("CREATE DOMAIN crm.int8 AS text CHECK (crm.told() IS NOT NULL);")
     script.append("CREATE DOMAIN crm.citext AS text CHECK (crm.told() IS NOT NULL);")
     script.append("CREATE TYPE crm.date AS ENUM ('a');")
+    # A cast is a function as well, though nobody calls it.
+    for number, (source, target, context) in enumerate(_CASTS):
+        script.append(
+            f"CREATE FUNCTION crm.cast_{number}({source}) RETURNS {target} LANGUAGE plpgsql"
+            f" AS $f$ BEGIN PERFORM crm.told(); RETURN NULL; END $f$;"
+            f"CREATE CAST ({source} AS {target}) WITH FUNCTION crm.cast_{number}({source}) {context};"
+        )
     script.append("CREATE TABLE crm.pg_class (relname text);")
     script.append(
         "CREATE TABLE crm.tables (secret text); INSERT INTO crm.tables VALUES ('Szqxjkvpw');"
@@ -216,6 +237,17 @@ ATTEMPTS: list[tuple[str, Verdict]] = [
     ("SELECT DISTINCT ON (email) id FROM crm.people", Answered(4)),
     ("SELECT GREATEST(email, alias), COALESCE(alias, email) FROM crm.people", Answered(4)),
     ("SELECT p FROM crm.people p ORDER BY p", Answered(4)),
+    # --- casts by functions of somebody's ---
+    *(
+        (f"SELECT {sql}", Refused("type_not_allowed"))
+        for sql in ("'calm'::crm.state", "'calm'::crm.state::int", "7::bigint::crm.state", "CAST('calm' AS crm.state)::text", "'{calm}'::crm.state[]", "crm.state 'calm'", "to_json('calm'::crm.state)", "JSON_VALUE(jsonb '1', '$' RETURNING crm.state)", "x FROM json_to_record('{}') AS r(x crm.state)")
+    ),
+    *(
+        (f"SELECT {sql} FROM crm.states", Refused("table_not_in_policy"))
+        for sql in ("*", "state::text", "abs(state)", "to_json(state)", "id")
+    ),
+    ("SELECT id FROM crm.numbers", Answered(1)),  # what the policy does not show is in nobody's way
+    ("PREPARE x (crm.state) AS SELECT $1::int", Refused("type_not_allowed")),
     # --- types and relations ---
     ("SELECT '5'::int8", Answered(1)),  # PostgreSQL's grammar and path take pg_catalog's first
     ("SELECT '5'::bigint", Answered(1)),
@@ -270,3 +302,13 @@ def test_without_the_proxy_the_shadows_are_called(side: Side) -> None:
             f"SET client_min_messages = error; {script}", database=side.world.database
         )
         assert MARK in told.lower() or told.strip() == "1"
+
+
+def test_a_parameter_of_a_type_that_somebody_converts_is_refused(side: Side) -> None:
+    database = side.world.database
+    oid = int(side.world.postgres.run("SELECT 'crm.state'::regtype::oid", database=database))
+    client = side.connect("profiler")
+    parts = (m.parse(b"", b"SELECT $1::int", [oid]), m.bind(b"", b"", [b"calm"]), m.execute(b""))
+    answer = answer_of(client, client.send(*parts, m.SYNC_MESSAGE))
+    assert answer.reason == "type_not_allowed"
+    client.close()
