@@ -29,7 +29,7 @@ _FEATURES = frozenset(
     array|range|address|text search|dates|text functions|in list|between|any of an array
     a mask's image|probe|unqualified|search path|parameters|simple|extended|prepared|sql prepare
     look-up|join by key|correlated look-up|first by key|any function|any form|any operator|any cast
-    any set|any aggregate|any window|any ordered|cursor|copy|copy relation|whole relation|several
+    any set|any aggregate|any window|sketch|cursor|copy|copy relation|whole relation|several
     again|catalog|not answered
     """.replace("\n", "|")
     .replace("  ", "")
