@@ -125,7 +125,7 @@ def _type_problems(
         is_listed = rule.columns is None or column.name in rule.columns
         is_permitted = not is_listed or column.type.oid in of_extensions
         problem = None if is_permitted else unsupported_type(column.type)
-        if is_listed and column.type.oid in catalog.converted_types:
+        if problem is None and is_listed and column.type.oid in catalog.converted_types:
             problem = f"a function of the database's own converts {column.type.sql} (CREATE CAST)"
         if problem is not None:
             what_to_do = (
