@@ -1,4 +1,4 @@
-"""What one statement costs: the database itself, pgbouncer and the proxy, side by side.
+"""`python -m benchmarks.hot_path`: what a statement costs: the database and the proxies beside it.
 
 pgbench runs the same point query in its three protocol modes against each target in turn, several
 rounds, so that each target meets the same mood of the machine. Reported per target and mode:
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.stand import Stand, Target
+from benchmarks.processes import Target
+from benchmarks.stand import Stand
 from proxy.demo.embedded import installed_binaries
 
 MODES: Final = ("simple", "extended", "prepared")
@@ -48,8 +49,9 @@ def run(
     rounds: int,
     modes: Sequence[str] = MODES,
     clients: Sequence[int] = (1, 8),
+    options: Sequence[str] = (),
 ) -> Iterator[Round]:
-    """The rounds, in the order in which they were measured."""
+    """The rounds, in the order in which they were measured. `options` are pgbench's."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "point.sql"
         script.write_text(f"\\set id random(1, {customers})\n{MASKED_QUERY}\n")
@@ -57,16 +59,18 @@ def run(
             for mode in modes:
                 for count in clients:
                     for target in stand.targets:
-                        yield _pgbench(target, mode, count, seconds, script)
+                        yield _pgbench(target, mode, count, seconds, script, options)
 
 
-def _pgbench(target: Target, mode: str, clients: int, seconds: float, script: Path) -> Round:
+def _pgbench(
+    target: Target, mode: str, clients: int, seconds: float, script: Path, options: Sequence[str]
+) -> Round:
     log = script.parent / "log"
     for old in script.parent.glob("log*"):
         old.unlink()
     command = [
         str(installed_binaries() / "pgbench"), "-n", "-M", mode, "-c", str(clients), "-j", "1",
-        "-T", str(math.ceil(seconds)), "-f", str(script), "-l", "--log-prefix", str(log),
+        "-T", str(math.ceil(seconds)), *options, "-f", str(script), "-l", "--log-prefix", str(log),
         "-h", "127.0.0.1", "-p", str(target.port), "-U", target.user, target.database,
     ]  # fmt: skip
     before = target.cpu_s()

@@ -20,7 +20,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stand import Target, stand
+from benchmarks.processes import Target
+from benchmarks.stand import stand
 
 TEXT: Final = "SELECT id, email FROM crm.customers WHERE id = $1"
 MIB: Final = 1024 * 1024
