@@ -23,6 +23,7 @@ from proxy.policy.model import Policy
 from proxy.policy.problem import PolicyErrors
 from proxy.sql.catalog import Catalog, load_catalog
 from proxy.sql.functions import function_names, is_operator_allowed
+from proxy.sql.permitted import Permitted
 
 if TYPE_CHECKING:
     import asyncpg
@@ -76,7 +77,7 @@ async def _upstream(
         return findings
     catalog = await load_catalog(reader, catalog_schemas(policy))
     findings += _held_against(policy, catalog)
-    findings += _shadows(catalog)
+    findings += _shadows(policy, catalog)
     own = (config.upstream.user, config.consent.user)
     findings += await doctor_ways.findings(reader, policy, own)
     return findings
@@ -143,11 +144,13 @@ def _held_against(policy: Policy, catalog: Catalog) -> Iterator[Finding]:
         yield ok("policy", "agrees with the database")
 
 
-def _shadows(catalog: Catalog) -> Iterator[Finding]:
+def _shadows(policy: Policy, catalog: Catalog) -> Iterator[Finding]:
     """Names of the policy's schemas that PostgreSQL could take instead of its own."""
+    own = Permitted(policy, catalog)
+    operators = {n for n in catalog.shadowed_operators if is_operator_allowed(None, n)}
     for kind, names in (
-        ("functions", catalog.shadowed_functions & function_names()),
-        ("operators", {n for n in catalog.shadowed_operators if is_operator_allowed(None, n)}),
+        ("functions", own.shadowed(function_names())),
+        ("operators", {n for n in operators if not own.allows_operator(None, n)}),
         ("types", catalog.shadowed_types),
     ):
         if names:

@@ -40,9 +40,9 @@ class Permitted:
         self._path = frozenset((*policy.schemas, _PG_CATALOG))
         self._routines = _by_name(members.routines)
         self._operators = _by_name(members.operators)
-        self._namesakes: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._namesakes: dict[str, list[tuple[int, int]]] = {}
         for name, least, most in members.namesakes:
-            self._namesakes[name].append((least, most))
+            self._namesakes.setdefault(name, []).append((least, most))
         types = list(_listed_types(policy, members))
         self._types = {(each.schema, each.name) for each in types}
         self.types = _oids(types)
@@ -56,8 +56,21 @@ class Permitted:
         return any(
             not self._is_harmless(each)
             and (each.least <= count <= each.most or not self._is_on(each))
-            for each in self._routines[name]
+            for each in self._routines.get(name, ())
             if _is_meant(each, schema, self._path)
+        )
+
+    def shadowed(self, names: Iterable[str]) -> frozenset[str]:
+        """Names of PostgreSQL's own functions that may not be called unqualified."""
+        return frozenset(
+            name
+            for name in names
+            if any(
+                _is_meant(each, None, self._path)
+                and not self._is_harmless(each)
+                and not self._is_on(each)
+                for each in self._routines.get(name, ())
+            )
         )
 
     def allows_call(self, schema: str | None, name: str, count: int) -> bool:
@@ -79,7 +92,7 @@ class Permitted:
 
     def why_not(self, schema: str | None, name: str, count: int) -> str:
         """What to say of a call that is not allowed; "" where nothing is known of it."""
-        for each in self._routines[name]:
+        for each in self._routines.get(name, ()):
             is_meant = schema in (None, each.schema) and each.least <= count <= each.most
             reason = self._why_not(each) if is_meant else ""
             if reason:
@@ -93,12 +106,12 @@ class Permitted:
     def _reached(self, schema: str | None, name: str, count: int) -> list[Routine]:
         return [
             each
-            for each in self._routines[name]
+            for each in self._routines.get(name, ())
             if each.least <= count <= each.most and _is_meant(each, schema, self._path)
         ]
 
     def _reaches_refused(self, name: str, count: int) -> bool:
-        has_namesake = any(least <= count <= most for least, most in self._namesakes[name])
+        has_namesake = any(least <= count <= most for least, most in self._namesakes.get(name, ()))
         return has_namesake and not is_function_allowed(None, name, count)
 
     def _why_not(self, routine: Routine) -> str:
@@ -122,7 +135,9 @@ class Permitted:
         if self._catalog.members is None:
             is_shadowed = schema is None and name in self._catalog.shadowed_operators
             return not is_shadowed and is_operator_allowed(schema, name)
-        found = [each for each in self._operators[name] if _is_meant(each, schema, self._path)]
+        found = [
+            each for each in self._operators.get(name, ()) if _is_meant(each, schema, self._path)
+        ]
         if not all(map(self._is_harmless, found)):
             return False
         return is_operator_allowed(schema, name) or any(map(self._is_listed, found))
@@ -212,8 +227,8 @@ def _signature(member: Member) -> Signature:
     return Signature(member.kind, member.name, member.arguments)
 
 
-def _by_name(members: Iterable[_M]) -> defaultdict[str, Sequence[_M]]:
+def _by_name(members: Iterable[_M]) -> Mapping[str, Sequence[_M]]:
     found: defaultdict[str, list[_M]] = defaultdict(list)
     for member in members:
         found[member.name].append(member)
-    return defaultdict(tuple, found)
+    return dict(found)
