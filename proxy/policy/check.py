@@ -16,8 +16,12 @@ from proxy.policy.mask_text import mask_text
 from proxy.policy.model import (
     AgeRule,
     ColumnName,
+    ConstantMask,
+    DropMask,
     NoSubject,
+    NullMask,
     Policy,
+    RedactMask,
     RelationName,
     RelationRule,
     Subject,
@@ -36,6 +40,12 @@ Path = tuple[str, ...]
 # The types of keys that the ledger keeps: equality is identity in each of them.
 _KEY_TYPES: Final = ("int2", "int4", "int8", "text", "varchar", "uuid")
 _TEXT_TYPES: Final = frozenset({"text", "varchar", "bpchar"})
+# Masks that do not read the value: what they hide can not fail.
+_READS_NOTHING: Final = (NullMask, DropMask, ConstantMask, RedactMask)
+_COMPUTED: Final = (
+    "the column is computed when it is read, which could fail on a value that nobody may see; "
+    "expected null, constant, redact or drop, or a column that is stored"
+)
 _ZONED_TYPES: Final = frozenset({"timestamp", "date"})
 
 
@@ -158,6 +168,8 @@ def _mask_problems(policy: Policy, rule: RelationRule, relation: Relation) -> It
             continue
         for use in mask_uses(policy, rule.name, name, column_rule):
             problem = mask_problem(use.mask, column.type)
+            if problem is None and column.is_virtual and not isinstance(use.mask, _READS_NOTHING):
+                problem = _COMPUTED if use.path[0] == "tables" else None
             if problem is not None:
                 text = f"mask {mask_text(use.mask)} on {relation_text(rule.name)}.{quote(name)}"
                 yield _error(policy, use.path, f"{text}: {problem}")

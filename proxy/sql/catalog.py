@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import asyncpg
 from proxy.errors import Refused
 from proxy.policy.model import RelationName
 from proxy.sql import catalog_queries
+from proxy.sql.computed import Origin, computed_columns
 from proxy.sql.grammar import parse
 from proxy.sql.lists.files import extension_names
 from proxy.sql.members import Members, members_of, read_members
@@ -55,7 +56,8 @@ class Column:
     name: str
     attnum: int
     type: ColumnType
-    is_virtual: bool = False  # generated when it is read: an expression, which can fail
+    # Generated when it is read, or a view's expression: it can fail on a row that nobody may see.
+    is_virtual: bool = False
     collation: int = 0  # oid; 0 for a type without
     is_deterministic: bool = True  # its collation calls equal only what is equal byte by byte
 
@@ -247,7 +249,7 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
 
 
 def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
-    columns = _columns(read["columns"])
+    columns = _with_computed(_columns(read["columns"]), read["origins"])
     facts = read["facts"][0]
     converted = frozenset(row["oid"] for row in read["converted_types"])
     return Catalog(
@@ -324,6 +326,28 @@ def _columns(rows: Rows) -> Mapping[int, tuple[Column, ...]]:
             )
         )
     return {relation: tuple(of_relation) for relation, of_relation in columns.items()}
+
+
+def _with_computed(
+    columns: Mapping[int, tuple[Column, ...]], origins: Rows
+) -> Mapping[int, tuple[Column, ...]]:
+    computed = computed_columns(
+        {
+            (row["schema"], row["name"]): Origin(
+                tuple(row["columns"]), frozenset(row["computed"]), row["definition"]
+            )
+            for row in origins
+        }
+    )
+    of_views = {
+        row["oid"]: tuple(
+            replace(each, is_virtual=each.name in computed[(row["schema"], row["name"])])
+            for each in columns.get(row["oid"], ())
+        )
+        for row in origins
+        if row["definition"] is not None
+    }
+    return {**columns, **of_views}
 
 
 def _column_type(row: asyncpg.Record) -> ColumnType:

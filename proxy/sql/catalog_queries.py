@@ -217,6 +217,27 @@ SELECT DISTINCT v.oid::int8 AS oid
  ORDER BY 1
 """
 
+# The relations' views and what they are made of, in whatever schema.
+ORIGINS: Final = """
+WITH RECURSIVE origin(oid) AS (
+  SELECT c.oid FROM pg_class c WHERE c.oid = ANY($1::oid[]) AND c.relkind = 'v'
+   UNION
+  SELECT d.refobjid FROM origin o
+    JOIN pg_rewrite r ON r.ev_class = o.oid AND r.rulename = '_RETURN'
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                    AND d.refclassid = 'pg_class'::regclass)
+SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
+       CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END AS definition,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              ORDER BY a.attnum) AS columns,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attgenerated = 'v') AS computed
+  FROM origin o JOIN pg_class c ON c.oid = o.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ ORDER BY 1
+"""
+
 # What each answers, and from what: the schemas' names ...
 BY_SCHEMA: Final[Mapping[str, str]] = {
     "facts": FACTS,
@@ -238,6 +259,7 @@ BY_RELATION: Final[Mapping[str, str]] = {
     "inherits": INHERITS,
     "definitions": DEFINITIONS,
     "triggers": TRIGGERS,
+    "origins": ORIGINS,
 }
 
 # One number per catalog that DDL touches: the rows' oids and the transactions that wrote them.

@@ -297,3 +297,55 @@ async def test_keys_of_integers_of_any_size_and_of_text_or_varchar_are_alike(
     )
     assert not errors_of(check_against(policy, catalog))
     assert not out_of_service(policy, catalog)
+
+
+VIEW_POLICY = """
+policy: views
+version: 1
+purposes:
+  campaign: {basis: consent, reads: [user.score]}
+subject: {key: crm.people.id}
+tables:
+  crm.people: {subject: id, columns: {id: open}}
+  crm.seen:
+    subject: id
+    columns: {id: open, score: {category: user.score, mask: MASK}}
+tools:
+  mailer: {purposes: [campaign]}
+"""
+PEOPLE = "CREATE SCHEMA crm; CREATE TABLE crm.people (id bigint PRIMARY KEY, a int, b int);"
+
+
+@pytest.mark.parametrize(
+    ("definition", "is_stored"),
+    [
+        ("CREATE VIEW crm.seen AS SELECT id, a AS score FROM crm.people", True),
+        ("CREATE VIEW crm.seen AS SELECT p.id, q.b AS score FROM crm.people p"
+         " JOIN crm.people q USING (id)", True),
+        ("CREATE VIEW crm.seen AS SELECT id, a AS score FROM crm.people"
+         " UNION ALL SELECT id, b FROM crm.people", True),
+        ("CREATE SCHEMA own; CREATE VIEW own.v AS SELECT id AS i, a AS s FROM crm.people;"
+         "CREATE VIEW crm.seen AS SELECT i AS id, s AS score FROM own.v", True),
+        ("CREATE MATERIALIZED VIEW crm.seen AS SELECT id, 1 / a AS score FROM crm.people", True),
+        ("CREATE VIEW crm.seen AS SELECT id, 100 / a AS score FROM crm.people", False),
+        ("CREATE VIEW crm.seen AS SELECT id, a AS score FROM crm.people"
+         " UNION ALL SELECT id, 1 / b FROM crm.people", False),
+        ("CREATE VIEW crm.seen AS SELECT id, s AS score FROM"
+         " (SELECT id, 1 / a AS s FROM crm.people) AS x", False),
+        ("CREATE SCHEMA own; CREATE VIEW own.v AS SELECT id AS i, 1 / a AS s FROM crm.people;"
+         "CREATE VIEW crm.seen AS SELECT i AS id, s AS score FROM own.v", False),
+        ("CREATE VIEW crm.seen AS WITH people AS (SELECT id, 1 / a AS score FROM crm.people)"
+         " SELECT id, score FROM people", False),
+        ("CREATE TABLE crm.seen (id bigint, a int, score int GENERATED ALWAYS AS (1 / a) VIRTUAL)",
+         False),
+    ],
+)  # fmt: skip
+async def test_a_mask_that_reads_its_value_is_refused_on_a_column_that_is_computed(
+    load: Load, catalog_of: CatalogOf, definition: str, is_stored: bool
+) -> None:
+    for mask, may_fail in (("bucket(10)", not is_stored), ("redact", False), ('"null"', False)):
+        policy = load(VIEW_POLICY.replace("MASK", mask))
+        catalog = await catalog_of(policy, PEOPLE + definition)
+        told = [each.message for each in errors_of(check_against(policy, catalog))]
+        assert any("is computed when it is read" in each for each in told) == may_fail
+        assert (RelationName("crm", "seen") in out_of_service(policy, catalog)) == may_fail
