@@ -119,12 +119,11 @@ _NO_TEXT: Final = frozenset(["internal", "trigger", "event_trigger", "void", "la
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Something that can be called. `direct` counts an ordered-set aggregate's own arguments."""
+    """Something that can be called."""
 
-    kind: str  # function, set, aggregate, ordered, window, operator, prefix, cast, form
+    kind: str  # function, set, aggregate, window, operator, prefix, cast, form …
     name: str
     arguments: tuple[str, ...]
-    direct: int = 0
 
 
 # Calls as they are written: `{family}` stands for an expression.
@@ -179,9 +178,6 @@ def aggregated(call: Call, leaf: Leaf, scope: Scope, condition: str) -> str:
     if call.kind == "form aggregate":
         return f"({_filled(call.name, leaf, scope)}{condition})::text"
     given = _arguments(call, leaf, scope)
-    if call.kind == "ordered":
-        direct, own = ", ".join(given[: call.direct]), ", ".join(given[call.direct :])
-        return f"({call.name}({direct}) WITHIN GROUP (ORDER BY {own}){condition})::text"
     order = ", ".join(f"({each})::text" for each in given)
     ordered = f" ORDER BY {order}" if order else ""
     return f"({call.name}({', '.join(given) or '*'}{ordered}){condition})::text"
@@ -222,14 +218,17 @@ def _gathered(rows: str) -> str:
 _NAMES: Final = (
     "ARRAY(SELECT format_type(t, NULL) FROM unnest({}) WITH ORDINALITY AS u(t, n) ORDER BY n)"
 )
+# Ordered-set aggregates are called by forms.
 _FUNCTIONS: Final = f"""
 SELECT p.proname, p.prokind, p.proretset, format_type(p.prorettype, NULL),
-       {_NAMES.format("p.proargtypes")}, a.aggkind, a.aggnumdirectargs,
-       p.prorettype = 'record'::regtype AND p.proallargtypes IS NULL
+       {_NAMES.format("p.proargtypes")}
   FROM pg_proc AS p LEFT JOIN pg_aggregate AS a ON a.aggfnoid = p.oid
  WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind <> 'p' AND p.provolatile <> 'v'
+   AND (p.prorettype <> 'record'::regtype OR p.proallargtypes IS NOT NULL)
+   AND COALESCE(a.aggkind, 'n') = 'n'
  ORDER BY p.proname, p.oid
 """
+_KINDS: Final[Mapping[str, str]] = {"a": "aggregate", "w": "window"}
 # What PostgreSQL's grammar takes for something else, unless it is qualified.
 _KEYWORDS: Final = "SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"
 _OPERATORS: Final = f"""
@@ -270,23 +269,14 @@ def _short(names: Sequence[str]) -> tuple[str, ...]:
 def _functions(admin: psycopg.Connection) -> Sequence[Call]:
     words = {word for (word,) in admin.execute(_KEYWORDS)}
     found = []
-    for name, kind, is_set, result, names, aggregate, directs, is_untyped in admin.execute(
-        _FUNCTIONS
-    ):
-        own, direct = _short(names), directs or 0
-        is_allowed = is_function_allowed("pg_catalog", name, len(own))
-        if own[-1:] == ("text[]",) and name.startswith("json"):
-            own = (*own[:-1], "text")  # variadic
-        if not is_allowed or is_untyped or result in _NO_TEXT or name in _LEFT_OUT | NAMES:
+    for name, kind, is_set, result, names in admin.execute(_FUNCTIONS):
+        own = _short(names)
+        if not is_function_allowed("pg_catalog", name, len(own)) or result in _NO_TEXT:
             continue
-        if kind == "a":
-            which = "aggregate" if aggregate == "n" else "ordered"
-            if aggregate == "h":  # as many keys as hypothetical values
-                own, direct = ("text", "text"), 1
-        else:
-            which = {"w": "window"}.get(kind, "set" if is_set else "function")
+        if name in _LEFT_OUT or (name in NAMES and kind != "w"):
+            continue
         written = f"pg_catalog.{name}" if name in words else name
-        found.append(Call(which, written, own, direct))
+        found.append(Call(_KINDS.get(kind, "set" if is_set else "function"), written, own))
     return found
 
 

@@ -447,8 +447,7 @@ class Queries:
                 f"percentile_disc(0.5) WITHIN GROUP (ORDER BY {one}){condition}",
                 f"string_agg(DISTINCT {one}, ',' ORDER BY {one}){condition}",
             )
-            kinds = self.chance.pick((("aggregate",), ("ordered", "form aggregate")))
-            call = self.expressions.call(*kinds)
+            call = self.expressions.call(self.chance.pick(("aggregate", "form aggregate")))
             if call is not None and self.chance.maybe(50):
                 return aggregated(call, self.expressions.leaf, scope, condition)
         elif family == "bool":
