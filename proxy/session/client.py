@@ -297,7 +297,7 @@ class ClientSession(asyncio.Protocol):
             application_name=logged_in.application_name,
             policy_revision=services.policy_revision,
             clock=clock,
-            purpose_from=logged_in.purpose_from,
+            purpose=(logged_in.context.purpose, logged_in.purpose_from),
             counts=services.counts,
         )
         isolation = logged_in.settings.get("default_transaction_isolation", "")

@@ -65,10 +65,6 @@ def effect_of(
 
 def _set(state: SessionState, plan: Plan) -> None:
     state.settings.set(plan.setting or "", plan.value, is_local=plan.is_local)
-    if plan.setting == "consent.purpose":
-        state.recorder.chose_purpose(is_set=plan.value is not None)
-    elif plan.setting == "all":
-        state.recorder.chose_purpose(is_set=False)
 
 
 def _begin(state: SessionState) -> None:
@@ -122,4 +118,3 @@ def _discard(state: SessionState) -> None:
     state.statements.clear()
     state.settings.discard()
     state.snapshot.discard()
-    state.recorder.chose_purpose(is_set=False)

@@ -223,6 +223,11 @@ def _path(value: str, login: ToolLogin) -> tuple[str, ...]:
     path = tuple(name.strip().strip('"') for name in value.split(","))
     if not set(path) <= {*login.search_path, *_SYSTEM_SCHEMAS}:
         raise Refused(Reason.SETTING_NOT_ALLOWED, "search_path may name the policy's schemas only")
+    if "pg_catalog" in path[1:]:
+        # Another schema's operators would come before PostgreSQL's own (sql/kinds.py).
+        raise Refused(
+            Reason.SETTING_NOT_ALLOWED, "search_path may name pg_catalog in the first place only"
+        )
     return path
 
 

@@ -55,9 +55,10 @@ class Recorder:
         application_name: str,
         policy_revision: Callable[[], str],
         clock: Callable[[], float],
-        purpose_from: PurposeFrom = "default",
+        purpose: tuple[str | None, PurposeFrom],
         counts: Counts | None = None,
     ) -> None:
+        """`purpose`: the one that the session began with, and where it came from."""
         self._log = log
         self._counts = counts
         self._login = login
@@ -66,7 +67,7 @@ class Recorder:
         self._policy_revision = policy_revision
         self._clock = clock
         self._asker: Asker | None = None
-        self._purpose_from = self._initial_from = purpose_from
+        self._initial_purpose, self._initial_from = purpose
 
     def asker(self, purpose: str | None) -> Asker:
         """Who asks. Made once, and again when purpose or policy have changed."""
@@ -80,15 +81,16 @@ class Recorder:
                 client=self._client,
                 application_name=self._application_name,
                 purpose=purpose,
-                purpose_from=None if purpose is None else self._purpose_from,
+                purpose_from=self._purpose_from(purpose),
                 policy=policy,
             )
         return asker
 
-    def chose_purpose(self, *, is_set: bool) -> None:
-        """The purpose now in force was SET, or is again the one that the session began with."""
-        self._purpose_from = "set" if is_set else self._initial_from
-        self._asker = None
+    def _purpose_from(self, purpose: str | None) -> PurposeFrom | None:
+        """From the purpose alone: a SET that was rolled back has chosen nothing."""
+        if purpose is None:
+            return None
+        return self._initial_from if purpose == self._initial_purpose else "set"
 
     def intend(self, run: Run, purpose: str | None, source: Plan | None) -> Poison | None:
         """Record that `run` is about to start; a poison where that can not be recorded."""

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from proxy.access_log.search import Filters, search
 from proxy.wire import messages as m
 from tests.bypass.attempts import assert_silent
-from tests.bypass.client import Client, Message, error_fields, rows_of
+from tests.bypass.client import Client, Closed, Message, error_fields, rows_of
 from tests.bypass.worlds import Pair, Side
 
 PERSON = 6
@@ -317,6 +318,33 @@ def test_a_purpose_set_in_a_failed_pipeline_is_not_kept(side: Side) -> None:
     rows = rows_of(client.simple("SELECT id FROM crm.people"))
     assert len(rows) == (10 if purpose == [b"profile"] else 6)
     client.close()
+
+
+def test_the_record_of_a_purpose_that_was_rolled_back_does_not_say_that_it_was_set(
+    side: Side,
+) -> None:
+    client = side.connect("both")
+    client.send(
+        m.parse(b"", b"SET consent.purpose = 'profile'"),
+        m.bind(b"", b""),
+        m.execute(b""),
+        m.parse(b"", b"SELECT 1/0"),
+        m.bind(b"", b""),
+        m.execute(b""),
+        m.SYNC_MESSAGE,
+    )
+    client.simple("SELECT id FROM crm.people")
+    records = search(side.world.access_log, Filters())
+    intent = [each.fields for each in records if each.kind == "access.intent"][-1]
+    assert (intent["purpose"], intent["purpose_from"]) == ("campaign", "default")
+    client.close()
+
+
+@pytest.mark.parametrize("path", ["crm,pg_catalog", '"crm",pg_catalog', "ref,crm,pg_catalog"])
+def test_no_start_up_packet_puts_a_schema_before_postgresqls_own(side: Side, path: str) -> None:
+    """Its operators would be taken, also in functions of PostgreSQL's that are written in SQL."""
+    with pytest.raises(Closed):
+        side.connect("both", options=f"-c search_path={path}")
 
 
 def test_the_next_lease_of_a_connection_knows_nothing_of_the_last(side: Side) -> None:
