@@ -297,6 +297,14 @@ def _search_path(values: Sequence[str], policy: Policy) -> str:
                 f"search_path may name the policy's schemas only, not {schema}",
                 hint=f"The policy's schemas are {', '.join(policy.schemas)}.",
             )
+    if "pg_catalog" in values[1:]:
+        # Behind another schema, that schema's operators are taken instead of PostgreSQL's own: in
+        # functions written in SQL too, where no tool wrote them (bit_length in PostgreSQL 13).
+        raise Refused(
+            Reason.SETTING_NOT_ALLOWED,
+            "search_path may name pg_catalog in the first place only",
+            hint="Leave pg_catalog out: it is searched first.",
+        )
     return ", ".join(_quoted(schema) if schema else "''" for schema in values)
 
 

@@ -279,7 +279,7 @@ def test_what_stands_in_the_way_of_a_name_is_never_called(
 
 def test_the_path_of_a_session_changes_nothing_of_it(side: Side) -> None:
     client = side.connect("profiler")
-    for path in ("crm, pg_catalog", "pg_catalog, crm", "crm", "''"):
+    for path in ("pg_catalog, crm", "crm", "''"):
         client.simple(f"SET search_path = {path}")
         for sql in (
             "SELECT lower(email) FROM crm.people",

@@ -64,12 +64,20 @@ def _programs(version: str, copy: Path) -> Path:
         if name in os.environ.get(KNOWN_MISSING, "").split(","):
             pytest.skip(f"{KNOWN_MISSING} says that {name} is missing")
         pytest.fail(f"{name} is missing: make install-dev, or name it in {KNOWN_MISSING}")
-    # A copy: the server's user can enter it wherever the checkout lies, and packages hold no
+    # Hard links: the server's user can enter the copy wherever the checkout lies. Packages hold no
     # symbolic links, which the package's own installer would make by running a script.
-    shutil.copytree(package / "native", copy / "native")
+    shutil.copytree(package / "native", copy / "native", copy_function=_linked)
     for link in json.loads((copy / "native" / "pg-symlinks.json").read_text()):
         (copy / link["target"]).symlink_to(Path(link["source"]).name)
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)
     return copy / "native" / "bin"
+
+
+def _linked(source: str, target: str) -> None:
+    """A hard link, or a copy where the two are on different file systems."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -133,6 +133,23 @@ def test_a_cursor_and_a_copy_are_guarded(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["crm, pg_catalog", "crm, sales, pg_catalog", "pg_catalog, pg_catalog"]
+)
+def test_nothing_stands_before_pg_catalog_in_the_path(world: World, path: str) -> None:
+    # In PostgreSQL 13, bit_length() and other functions of its own find their operators in it.
+    with psycopg.connect(world.dsn("mailer")) as connection:
+        for sql in (
+            f"SET search_path = {path}",
+            f"SELECT set_config('search_path', '{path}', false)",
+        ):
+            with pytest.raises(psycopg.Error, match="in the first place only"):
+                connection.execute(sql)
+            connection.rollback()
+        connection.execute("SET search_path = pg_catalog, crm")
+        connection.execute("SELECT id FROM customers LIMIT 1")
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "SELECT * FROM internal",
