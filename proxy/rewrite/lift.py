@@ -46,7 +46,9 @@ HOLES_MAX: Final = 64
 # Strings, quoted identifiers, and numbers that stand alone, as PostgreSQL's scanner finds them in
 # text that has none of what _UNUSUAL names (compared with the scanner in the tests).
 _TOKEN: Final = re.compile(
-    r"""('[^']*(?:''[^']*)*'|"[^"]*"|(?<![A-Za-z0-9_.])[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_.]))"""
+    r"""('[^']*(?:''[^']*)*'|"[^"]*"|"""
+    # The exponent of 1e-6 is no number that stands alone.
+    r"""(?<![A-Za-z0-9_.])(?<![0-9.][eE][+-])[0-9]+(?:\.[0-9]+)?(?![A-Za-z0-9_.]))"""
 )
 # Between tokens: comments, `$`, a backslash, whatever is not plain ASCII.
 _UNUSUAL: Final = re.compile(r"[^\t\n\r -~]|[\\$'\"]|--|/\*")

@@ -262,6 +262,11 @@ def _derived(holder: Tree, alias: Tree, select: Tree, around: _Around) -> Derive
     )
 
 
+def _is_closed(item: Tree) -> bool:
+    """A sub-query of a FROM list that does not see the list's other names."""
+    return "RangeSubselect" in item and not item["RangeSubselect"].get("lateral")
+
+
 class _Walker:
     def __init__(self, resolve: NameResolver, lists: Lists) -> None:
         self.reading = Reading()
@@ -364,9 +369,9 @@ class _Walker:
             self._from(item, node, here, pending, ctes, _Around())
         self._rename_namesakes(here)
         # The items' own expressions are read when all names of the FROM list are known: a
-        # LATERAL item may refer to any of them.
+        # LATERAL item may refer to any of them, a sub-query that is not LATERAL to none.
         for value in pending:
-            self.walk(value, ctes, inner)
+            self.walk(value, ctes, scopes if _is_closed(value) else inner)
         for key, value in node.items():
             if key not in ("withClause", "larg", "rarg", "fromClause"):
                 self.walk(value, ctes, inner)
