@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -86,7 +87,9 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
-class _Built:
+class Built:
+    """A policy in force over a database of one size."""
+
     enforcer: Enforcer
     context: PlanContext
     url: str
@@ -97,12 +100,12 @@ def measure(things: Sequence[str], rounds: int) -> Iterator[Growth]:
     with tempfile.TemporaryDirectory(prefix="proxy-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "pg", port=0, settings=WITHOUT_DURABILITY)
         with server:
-            little = asyncio.run(_build(server, Path(folder), "little", Size()))
+            little = asyncio.run(build(server, Path(folder), "little", Size()))
             for thing in things:
                 size = GROWN[thing]
-                much = asyncio.run(_build(server, Path(folder), f"much_{thing}", size))
-                plan = _plan_us((little, much), rounds)
-                point = asyncio.run(_point_us((little, much), rounds))
+                much = asyncio.run(build(server, Path(folder), f"much_{thing}", size))
+                plan = _medians(plan_times((little, much), rounds))
+                point = _medians(asyncio.run(_point_times((little, much), rounds)))
                 yield Growth(
                     thing=thing,
                     little=getattr(Size(), thing),
@@ -113,50 +116,58 @@ def measure(things: Sequence[str], rounds: int) -> Iterator[Growth]:
                 )
 
 
-def _plan_us(pair: tuple[_Built, _Built], rounds: int) -> tuple[float, float]:
-    times: tuple[list[float], list[float]] = ([], [])
-    number = 0
+def plan_times(pair: tuple[Built, Built], rounds: int) -> Iterator[tuple[float, float]]:
+    """CPU µs of planning a new statement, of both in turn."""
+    numbers = itertools.count()
     for _ in range(rounds):
-        for built, found in zip(pair, times, strict=True):
+        times = []
+        for built in pair:
             began = time.process_time()
-            for _ in range(_CHUNK):
-                number += 1
+            for number in itertools.islice(numbers, _CHUNK):
                 _plan(built, STATEMENTS[number % len(STATEMENTS)].format(n=number))
-            found.append((time.process_time() - began) / _CHUNK * 1e6)
-    return statistics.median(times[0]), statistics.median(times[1])
+            times.append((time.process_time() - began) / _CHUNK * 1e6)
+        yield times[0], times[1]
 
 
-def _plan(built: _Built, text: str) -> Plan:
+def _medians(times: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    little, much = zip(*times, strict=True)
+    return statistics.median(little), statistics.median(much)
+
+
+def _plan(built: Built, text: str) -> Plan:
     (plan,) = built.enforcer.plan(text, built.context)
     if isinstance(plan, Refused):
         raise SystemExit(f"{text}: {plan}")
     return plan
 
 
-async def _point_us(pair: tuple[_Built, _Built], rounds: int) -> tuple[float, float]:
-    times: tuple[list[float], list[float]] = ([], [])
+async def _point_times(pair: tuple[Built, Built], rounds: int) -> list[tuple[float, float]]:
+    """µs of a point query in the database, of both in turn."""
     connections = [await asyncpg.connect(built.url) for built in pair]
     try:
         prepared = [
             await connection.prepare(_plan(built, POINT).text)
             for connection, built in zip(connections, pair, strict=True)
         ]
+        times = []
         for _ in range(rounds):
-            for statement, found in zip(prepared, times, strict=True):
+            turn = []
+            for statement in prepared:
                 began = time.perf_counter()
                 for number in range(_POINTS):
                     await statement.fetch(number + 1)
-                found.append((time.perf_counter() - began) / _POINTS * 1e6)
+                turn.append((time.perf_counter() - began) / _POINTS * 1e6)
+            times.append((turn[0], turn[1]))
+        return times
     finally:
         for connection in connections:
             await connection.close()
-    return statistics.median(times[0]), statistics.median(times[1])
 
 
 # --- policies and databases of any size -----------------------------------------------------------
 
 
-async def _build(server: EmbeddedPostgres, folder: Path, name: str, size: Size) -> _Built:
+async def build(server: EmbeddedPostgres, folder: Path, name: str, size: Size) -> Built:
     policy_folder = folder / f"policy_{name}"
     policy_folder.mkdir()
     (policy_folder / "policy.yaml").write_text(_policy_text(size), encoding="utf-8")
@@ -191,7 +202,7 @@ async def _build(server: EmbeddedPostgres, folder: Path, name: str, size: Size) 
     finally:
         await reader.close()
     context = PlanContext(tool="tool0", purpose="purpose0", search_path=policy.schemas)
-    return _Built(enforcer, context, server.url(name, READER), load_s)
+    return Built(enforcer, context, server.url(name, READER), load_s)
 
 
 def _table_sql(number: int, size: Size) -> str:

@@ -50,7 +50,7 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(*, customers: int, durability: Durability) -> Iterator[Stand]:
+def stand(*, customers: int, durability: Durability, with_poolers: bool = True) -> Iterator[Stand]:
     folder = Path(tempfile.mkdtemp(prefix="proxy-bench-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -67,7 +67,8 @@ def stand(*, customers: int, durability: Durability) -> Iterator[Stand]:
             pid=server.pid,
         )
         proxy = stack.enter_context(_proxy(folder, server, durability))
-        poolers = tuple(stack.enter_context(pooler(folder, direct)) for pooler in installed())
+        wanted = installed() if with_poolers else ()
+        poolers = tuple(stack.enter_context(pooler(folder, direct)) for pooler in wanted)
         yield Stand(direct=direct, proxy=proxy, poolers=poolers, server=server)
 
 
