@@ -8,6 +8,7 @@ of the latency seen by one client, and queries per second with eight.
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
 import subprocess
@@ -17,8 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.kept import keep
 from benchmarks.processes import Target
-from benchmarks.stand import Stand
+from benchmarks.stand import Stand, stand
 from proxy.demo.embedded import installed_binaries
 
 MODES: Final = ("simple", "extended", "prepared")
@@ -122,3 +127,38 @@ def medians(rounds: Sequence[Round]) -> dict[tuple[str, int, str], Round]:
         )
         for key, group in found.items()
     }
+
+
+def table(rounds: Sequence[Round]) -> Table:
+    result = Table(title="One statement (medians)")
+    for heading in ("mode", "clients", "target", "CPU µs/query", "p50 µs", "p99 µs", "queries/s"):
+        result.add_column(heading, justify="left" if heading in ("mode", "target") else "right")
+    for (mode, clients, target), each in medians(rounds).items():
+        figures = (each.p50_us, each.p99_us, each.queries_per_s)
+        shown = (f"{each.cpu_us:.1f}", *(f"{figure:.0f}" for figure in figures))
+        result.add_row(mode, str(clients), target, *shown)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hot_path")
+    parser.add_argument("--customers", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=2, help="of each run of pgbench")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--durability", choices=("host", "process"), default="process")
+    options = parser.parse_args()
+    with stand(customers=options.customers, durability=options.durability) as standing:
+        rounds = list(
+            run(
+                standing,
+                customers=options.customers,
+                seconds=options.seconds,
+                rounds=options.rounds,
+            )
+        )
+    Console().print(table(rounds))
+    keep(f"hot_path_{options.durability}", rounds, seconds=options.seconds, rounds=options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ _PACKAGES: Final = ("sqlglot", "postgast", "uvloop", "asyncpg", "orjson")
 _PROGRAMS: Final = (["pgbouncer", "--version"], ["pgpool", "--version"])
 
 
-def keep(name: str, rows: Iterable[Any], **options: object) -> Path:
+def keep(name: str, rows: Iterable[Any], /, **options: object) -> Path:
     """Write the rows (dataclasses) to results/NAME.json, in place of an earlier run's."""
     document = {
         "machine": machine(),

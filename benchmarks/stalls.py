@@ -13,13 +13,14 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import asyncpg
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.kept import keep
 from benchmarks.processes import Target
 from benchmarks.stand import stand
 
@@ -147,6 +148,30 @@ class Waits:
         return statistics.median(self.seconds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Longest:
+    """What is kept of two runs."""
+
+    meanwhile: str
+    statements: int
+    median_ms: float
+    p99_ms: float
+    longest_ms: float
+    longest_direct_ms: float | None
+
+    @classmethod
+    def of(cls, through: Waits, direct: Waits | None) -> Self:
+        ordered = sorted(through.seconds)
+        return cls(
+            meanwhile=through.name,
+            statements=len(ordered),
+            median_ms=through.median_s * 1000,
+            p99_ms=ordered[len(ordered) * 99 // 100] * 1000,
+            longest_ms=through.longest_s * 1000,
+            longest_direct_ms=None if direct is None else direct.longest_s * 1000,
+        )
+
+
 async def measure(name: str, target: Target) -> Waits:
     connection = await _connect(target)
     statement = await connection.prepare(TEXT)
@@ -202,6 +227,7 @@ def main() -> int:
         )
     console = Console()
     console.print(table)
+    keep("stalls", [Longest.of(*pair) for pair in (*measured, (logins, None))])
     cost = f"{during / MIB:.1f} MiB; once they have left, {after / MIB:.1f} MiB are kept"
     console.print(f"{IDLE} idle clients cost {cost}")
     return 0
