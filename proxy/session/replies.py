@@ -215,6 +215,11 @@ class Replies:
         if head is None:
             raise UpstreamProtocolError("an error that belongs to nothing")
         run = head.runs[0] if head.runs else None
+        if head.is_vital and head.reply is Reply.QUERY and sqlstate == "25P02":
+            # In a transaction that had failed before, a DISCARD ALL has failed as well: there was
+            # nothing to put back.
+            self._drop_rest(head, sqlstate)
+            return
         if head.is_vital or (run is not None and run.is_swallowed):
             if sqlstate.startswith("22"):
                 # A value of the client's start-up packet that PostgreSQL does not take: it would

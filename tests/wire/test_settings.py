@@ -125,6 +125,19 @@ async def test_a_path_set_in_a_text_that_fails_is_taken_back(proxy: Proxy) -> No
     assert await _path(client) == (b"public", b"public")
 
 
+async def test_a_discard_all_that_fails_with_its_transaction_leaves_the_session(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login()
+    await client.query("SET consent.purpose = 'service'")
+    await client.query("BEGIN; SELECT 1/0")
+    assert error(await client.query("DISCARD ALL"))["C"] == "25P02"
+    assert kinds(await client.query("ROLLBACK")) == "CZ"
+    assert rows(await client.query("SHOW consent.purpose")) == [[b"service"]]
+    assert "E" not in kinds(await client.query("DISCARD ALL"))
+    assert rows(await client.query("SHOW consent.purpose")) == [[b"newsletter"]]
+
+
 async def test_what_reads_behind_a_reset_in_one_text_is_refused(proxy: Proxy) -> None:
     client = await proxy.login()
     await client.query("SET consent.purpose = 'service'")
