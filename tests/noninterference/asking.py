@@ -148,6 +148,9 @@ class Line:
             if result.status == pq.ExecStatus.COPY_OUT:
                 copied = self._copied()
             outcomes.append(self._outcome(result, is_ordered, copied))
+            if outcomes[-1].error and len(outcomes) > 1 and outcomes[-2].tag == "":
+                # How many rows a COPY sends before one fails is as open as which one fails first.
+                outcomes[-2] = replace(outcomes[-2], rows=())
         return outcomes
 
     # A proxy may run in this process: whoever waits must let its thread run, which libpq's own

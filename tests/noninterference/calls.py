@@ -204,8 +204,14 @@ def _formed(call: Call, leaf: Leaf, scope: Scope) -> str:
 
 
 def _filled(form: str, leaf: Leaf, scope: Scope) -> str:
-    made = _FAMILY.sub(lambda family: leaf(family[1], scope), form)
-    return made.replace("{{", "{").replace("}}", "}")
+    one = ""
+
+    def filled(place: re.Match[str]) -> str:
+        nonlocal one
+        one = one if place[1] == "same" else leaf(place[1], scope)
+        return one
+
+    return _FAMILY.sub(filled, form).replace("{{", "{").replace("}}", "}")
 
 
 def _gathered(rows: str) -> str:

@@ -1,6 +1,7 @@
 """Calls that need more than arguments of the right types: units, encodings, keys, positions.
 
-`{family}` stands for an expression of a family. What is called by a form is not called otherwise.
+`{family}` stands for an expression of a family, `{same}` for the one before it. What is called by
+a form is not called otherwise.
 """
 
 from __future__ import annotations
@@ -192,9 +193,9 @@ unnest({texts})
 unnest(to_tsvector('simple', {text}))
 """
 _AGGREGATES: Final = """
-json_object_agg_unique(COALESCE({text}, '-'), 1)
-json_objectagg(COALESCE({text}, '-') : {int} ABSENT ON NULL WITH UNIQUE KEYS)
-json_arrayagg({text} ORDER BY {text} NULL ON NULL)
+json_object_agg_unique(COALESCE({text}, '-'), 1 ORDER BY {same})
+json_objectagg(COALESCE({text}, '-') : 1 ABSENT ON NULL WITH UNIQUE KEYS RETURNING jsonb)
+json_arrayagg({text} ORDER BY {same} NULL ON NULL)
 mode() WITHIN GROUP (ORDER BY {text})
 percentile_cont(0.3) WITHIN GROUP (ORDER BY {float})
 percentile_cont(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY {float})

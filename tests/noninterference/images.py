@@ -15,7 +15,7 @@ from random import Random
 
 from tests.noninterference.tables import Column, Value, word
 
-_CALL = re.compile(r"(\w+)(?:\((\w+)\))?")
+_CALL = re.compile(r"(\w+)(?:\(([^)]+)\))?")
 
 
 def same_image(mask: str, value: Value, column: Column, random: Random) -> Value:
@@ -29,7 +29,7 @@ def same_image(mask: str, value: Value, column: Column, random: Random) -> Value
         return None
     if name == "last4":
         name, argument = "last", "4"
-    n = int(argument) if argument else 0
+    n = int(argument or 0)
     if name in ("year", "month", "week", "day"):
         return _same_period(name, value, random)
     if name in ("initial", "email", "email_domain", "first", "last", "prefix"):

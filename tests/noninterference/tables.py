@@ -190,6 +190,37 @@ TABLES: Final[tuple[Table, ...]] = (
         ),
         len(PEOPLE),
     ),
+    Table(  # masks on types that crm.people has not
+        "crm.traits",
+        (
+            _ID,
+            _PERSON,
+            Column("active", "boolean", "bool", _nullable(_one("true", "false"))),
+            Column("vip", "boolean", "bool", _nullable(_one("true", "false"))),
+            Column("level", "smallint", "int", _nullable(_number(0, 9))),
+            Column("visits", "bigint", "int", _nullable(_number(-40, 40))),
+            Column("grade", "integer", "int", _nullable(_number(0, 9))),
+            Column("worth", "numeric(12,3)", "num", _spend),
+            Column("rate", "real", "float", _nullable(_number(-40, 40, step=0.25))),
+            Column("weight", "float8", "float", _nullable(_number(-40, 40, step=0.25))),
+            Column("since", "date", "date", _nullable(_date(2019, 2024))),
+            Column("until", "date", "date", _nullable(_date(2019, 2024))),
+            Column("married", "date", "date", _nullable(_date(1950, 2004))),
+            Column("woke", "timestamptz", "tstz", _nullable(_ago(1, 900))),
+            Column("slept", "timestamptz", "tstz", _nullable(_ago(1, 60))),
+            Column("ate", "timestamptz", "tstz", _nullable(_ago(1, 60))),
+            Column("wrote", "timestamp", "ts", _nullable(_ago(1, 60, zone=False))),
+            Column("called", "timestamp", "ts", _nullable(_ago(1, 900, zone=False))),
+            Column("token", "uuid", "uuid", _nullable(_uuid)),
+            Column("alias", "varchar(20)", "text", _text),
+            Column("nick", "char(5)", "text", _nullable(lambda r: word(r, 1, 5, "ab1"))),
+            Column("slug", "varchar(50)", "text", _nullable(lambda r: word(r, 1, 3, "ab"))),
+            Column("zip", "varchar(10)", "text", _nullable(lambda r: word(r, 0, 5, "0128"))),
+            Column("extra", "jsonb", "jsonb", _nullable(_prefs)),
+            Column("habits", "text[]", "texts", _nullable(_tags)),
+        ),
+        14,
+    ),
     Table(
         "web.views",
         (
@@ -337,6 +368,10 @@ SCRIPT: Final = "\n".join(
         *(
             f"CREATE INDEX ON crm.people ({name});"
             for name in "name email phone handle device_no device_uuid born seen points".split()
+        ),
+        *(
+            f"CREATE INDEX ON crm.traits ({name});"
+            for name in "person_id alias visits token since slept".split()
         ),
         "CREATE INDEX ON web.views (person_id); CREATE INDEX ON web.views (url);",
         "CREATE INDEX ON sales.orders (person_id); CREATE INDEX ON sales.items (order_id);",
