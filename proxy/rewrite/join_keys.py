@@ -15,7 +15,6 @@ it is asked at all hangs on such rows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,9 +50,6 @@ _CHOOSING: Final = (
 _EQUAL: Final = [{"String": {"sval": "="}}]  # IN
 # Relations whose columns are stored: none is an expression of somebody's.
 _STORED: Final = frozenset("rpm")
-
-# Names inside a guard: another item's name would mean one of these there, its bare columns too.
-_INSIDE: Final = re.compile("[tagv]|[kh][0-9]+")
 
 Push = Callable[[Guard, RelationUse, Asked], exp.Query | None]
 
@@ -106,14 +102,13 @@ def join_keys(guard: Guard, use: RelationUse, asked: Asked, push: Push) -> JoinK
 
 def _add(own: _Side, other: _Side, asked: Asked, push: Push, keys: JoinKeys) -> None:
     value: exp.Expr | None = None
-    is_captured = _INSIDE.fullmatch(other.item.alias) is not None
     if other.item.select is not own.use.select:
-        if _is_asked_by_row(own, other, asked) and not is_captured:
+        if _is_asked_by_row(own, other, asked):
             value = other.reference
     elif not may_be_followed(other.item):
         return
     elif _stands_before(other, own):
-        if _begins_index(own, asked) and _is_few(other, asked) and not is_captured:
+        if _begins_index(own, asked) and _is_few(other, asked):
             value, keys.is_lateral = other.reference, True
     elif other.item is other.use and _is_few(other, asked):
         value, keys.is_among = _among(other, asked, push), True

@@ -20,7 +20,7 @@ repeated inside (`join_keys.py`, `order.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,20 +91,19 @@ def push_down(guard: Guard, use: RelationUse, asked: Asked) -> PushedDown | None
     query = _query(guard, pushed)
     if query is None:
         return None
-    for name in keys.names:
-        _give_way(query, name)
+    _give_way(query, keys.names)
     return PushedDown(_kept(query) if keys.is_among else query, keys.is_lateral)
 
 
-def _give_way(query: exp.Query, name: str) -> None:
-    """Where the statement calls an item as the guard calls one of its own, the guard's is renamed.
-
-    The guard's own names are those without quotes.
+def _give_way(query: exp.Query, names: Collection[str]) -> None:
+    """Where the statement calls an item as the guard calls one of its own, the guard's is renamed:
+    the statement's name would mean the bare columns there. Only the guard's names have no quotes.
     """
-    if _GUARDS_OWN.fullmatch(name):
-        for each in query.find_all(exp.Identifier):
-            if each.this == name and not each.args.get("quoted"):
-                each.set("this", f"{name}_")
+    own = [name for name in names if _GUARDS_OWN.fullmatch(name)]
+    longest = max(map(len, names), default=0)
+    for each in query.find_all(exp.Identifier) if own else ():
+        if each.this in own and not each.args.get("quoted"):
+            each.set("this", each.this.ljust(longest + 1, "_"))
 
 
 def _push_constants(guard: Guard, use: RelationUse, asked: Asked) -> exp.Query | None:
