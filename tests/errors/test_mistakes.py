@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.bypass.client import Client, Message, error_fields
+from tests.drivers.programs import needs, run
 from tests.errors.conftest import Beside
 from tests.errors.mistakes import CORPUS
 
@@ -53,3 +54,17 @@ def test_a_position_in_a_long_text_is_left_out(beside: Beside) -> None:
     fields = told(beside.proxied.simple(sql))
     assert fields["C"] == "42703"
     assert "P" not in fields
+
+
+def test_psql_draws_its_caret_under_the_mistake(beside: Beside) -> None:
+    sql = "SELECT 'größer' AS größe,\n       nosuch /* here */ FROM customers -- and there"
+    port = beside.direct.socket.getpeername()[1]
+    password = beside.world.postgres.superuser_password
+    name = beside.world.database
+    ours = run([needs("psql"), "-X", beside.world.dsn("analyst"), "-c", sql])
+    theirs = run(
+        [needs("psql"), "-X", f"postgresql://postgres@127.0.0.1:{port}/{name}", "-c", sql],
+        extra={"PGPASSWORD": password, "PGOPTIONS": "-c search_path=crm"},
+    )
+    assert ours.stderr == theirs.stderr
+    assert ours.stderr.splitlines()[-1].strip() == "^"
