@@ -11,7 +11,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,6 +28,7 @@ Clock = Callable[[], int]
 """UTC microseconds since 1970."""
 
 _OPTIONS: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_DIGITS: Final = [f"{number:03d}" for number in range(1000)]
 _LOG_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -88,9 +88,15 @@ def parse_record(line: bytes) -> dict[str, object] | None:
     return record if type(record["seq"]) is int else None  # `true` equals 1
 
 
+# Copied for each record: OpenSSL takes as long to look SHA-256 up by name as to hash a record.
+_SHA256: Final = hashlib.sha256()
+
+
 def record_hash(line: bytes) -> str:
     """SHA-256, hex, of a record's bytes without the newline: what the next record's `prev` says."""
-    return hashlib.sha256(line).hexdigest()
+    digest = _SHA256.copy()
+    digest.update(line)
+    return digest.hexdigest()
 
 
 def is_log_name(name: str) -> bool:
@@ -98,19 +104,32 @@ def is_log_name(name: str) -> bool:
     return _LOG_NAME.fullmatch(name) is not None
 
 
-@dataclass(frozen=True, slots=True)
 class Position:
     """Where a chain stands: the next record's number, and the hash of the record before it."""
 
-    seq: int = 0
-    prev: str = NO_RECORD
+    # No dataclass: mypyc leaves the making of those to the interpreter, and one is made per record.
+    __slots__ = ("prev", "seq")
+
+    def __init__(self, seq: int = 0, prev: str = NO_RECORD) -> None:
+        self.seq: Final = seq
+        self.prev: Final = prev
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Position) and (self.seq, self.prev) == (other.seq, other.prev)
+
+    def __hash__(self) -> int:
+        return hash((self.seq, self.prev))
+
+    def __repr__(self) -> str:
+        return f"Position({self.seq}, {self.prev!r})"
 
 
 class Chain:
     """Gives records their number, their time and the hash of the record before."""
 
     def __init__(self, log: str, boot: str, position: Position, clock: Clock) -> None:
-        self.position = position
+        self.seq = position.seq
+        self.prev = position.prev
         self._log = log
         self._boot = boot
         self._clock = clock
@@ -118,19 +137,25 @@ class Chain:
         self._second_text = ""
 
     @property
+    def position(self) -> Position:
+        """Where the chain stands now."""
+        return Position(self.seq, self.prev)
+
+    @property
     def place(self) -> tuple[str, str]:
         """The names of the log and of the run, as every record of it has them."""
         return self._log, self._boot
 
-    def next(self) -> tuple[bytes, int, bytes]:
+    def next(self) -> tuple[str, int, str]:
         """Time, number and the hash of the record before, for a line that `take` is given next."""
-        return self._now().encode(), self.position.seq, self.position.prev.encode()
+        return self._now(), self.seq, self.prev
 
     def take(self, line: bytes) -> bytes:
         """A record that was encoded elsewhere, with what `next` gave; its line."""
         if len(line) > RECORD_BYTES_MAX:
             raise RecordError(f"a record is larger than {RECORD_BYTES_MAX} bytes")
-        self.position = Position(self.position.seq + 1, record_hash(line))
+        self.seq += 1
+        self.prev = record_hash(line)
         return line + b"\n"
 
     def add(self, kind: str, parts: Sequence[Mapping[str, object]]) -> bytes:
@@ -138,7 +163,7 @@ class Chain:
 
         All or nothing: after a RecordError the chain stands where it stood.
         """
-        seq, prev = self.position.seq, self.position.prev
+        seq, prev = self.seq, self.prev
         at = self._now()
         lines = []
         for number, fields in enumerate(parts):
@@ -161,7 +186,7 @@ class Chain:
             lines.append(line)
             seq, prev = seq + 1, record_hash(line)
         lines.append(b"")
-        self.position = Position(seq, prev)
+        self.seq, self.prev = seq, prev
         return b"\n".join(lines)
 
     def seal_line(self, position: Position, reason: str) -> tuple[bytes, Position]:
@@ -173,11 +198,14 @@ class Chain:
         return chain.add("log.sealed", ({"seal": reason},)), chain.position
 
     def _now(self) -> str:
-        second, microseconds = divmod(self._clock(), 1_000_000)
+        now = self._clock()
+        second = now // 1_000_000
         if second != self._second:
             self._second = second
-            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._second_text}.{microseconds:06d}Z"
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            self._second_text = text
+        rest = now - second * 1_000_000
+        return self._second_text + _DIGITS[rest // 1000] + _DIGITS[rest % 1000] + "Z"
 
 
 def utc_microseconds() -> int:

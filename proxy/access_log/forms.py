@@ -118,17 +118,17 @@ _STATEMENT: Final = ("tables", "statement", "statement_cut", "shape", "subjects"
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     required: frozenset[str]
     allowed: frozenset[str]
 
 
-def _form(required: str, *optional: str) -> _Form:
+def _form(required: str, *optional: str) -> Form:
     needed = frozenset(required.split())
-    return _Form(needed, needed | frozenset(optional))
+    return Form(needed, needed | frozenset(optional))
 
 
-FORMS: Final[Mapping[str, _Form]] = {
+FORMS: Final[Mapping[str, Form]] = {
     "access.intent": _form(
         "id tool credential via client policy tables shape", *_ASKER, *_STATEMENT
     ),
@@ -145,7 +145,23 @@ FORMS: Final[Mapping[str, _Form]] = {
     "log.read": _form("reader command filters"),
 }
 
+# The two halves of an intent, beside its id.
+INTENT_ASKER: Final = _form("tool credential via client policy", *_ASKER)
+INTENT_PLAN: Final = _form("tables shape", *_STATEMENT)
+
 _CONSENT_STATE: Final = _one_of("given", "refused", "withdrawn", "objected", "restricted")
+
+
+def check_fields(kind: str, fields: Mapping[str, object], form: Form) -> None:
+    """Raise RecordError for a field or value that is not listed, and for one that is missing."""
+    if not form.required <= fields.keys():
+        raise RecordError(f"{kind} needs {', '.join(sorted(form.required.difference(fields)))}")
+    for name, value in fields.items():
+        check = (
+            _CONSENT_STATE if (name, kind) == ("state", "consent.recorded") else FIELDS.get(name)
+        )
+        if name not in form.allowed or check is None or not check(value):
+            raise RecordError(f"{kind} can not say this of {name}")
 
 
 def parts(kind: str, fields: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
@@ -156,14 +172,7 @@ def parts(kind: str, fields: Mapping[str, object]) -> Sequence[Mapping[str, obje
     form = FORMS.get(kind)
     if form is None:
         raise RecordError(f"there is no record of kind {kind}")
-    if not form.required <= fields.keys():
-        raise RecordError(f"{kind} needs {', '.join(sorted(form.required.difference(fields)))}")
-    for name, value in fields.items():
-        check = (
-            _CONSENT_STATE if (name, kind) == ("state", "consent.recorded") else FIELDS.get(name)
-        )
-        if name not in form.allowed or check is None or not check(value):
-            raise RecordError(f"{kind} can not say this of {name}")
+    check_fields(kind, fields, form)
     tables = fields.get("tables")
     if not isinstance(tables, Tables):
         return (fields,)

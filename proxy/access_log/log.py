@@ -6,9 +6,9 @@
     ...                                     # only now may a byte of the result leave
 
 With durability `host` a thread writes: one write and one fdatasync for all records that wait.
-With `process` the loop writes once for all records of an iteration. Whatever fails seals the log
-for good: every waiting and every later record fails, until the proxy starts again. Nothing turns
-the log off.
+With `process` the loop writes, once for all records that wait, as soon as somebody waits for one
+of them. Whatever fails seals the log for good: every waiting and every later record fails, until
+the proxy starts again. Nothing turns the log off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final, Literal, Self
 
 from proxy.access_log.canonical import Chain, Clock, utc_microseconds
 from proxy.access_log.forms import parts
-from proxy.access_log.frames import OUTCOME, Lines
+from proxy.access_log.frames import OUTCOME, AskerPart, Lines, PlanPart
 from proxy.access_log.record import new_id
 from proxy.access_log.segments import (
     FLOOR_BYTES,
@@ -67,9 +67,9 @@ class LogLimits:
     heartbeat_s: float = 60.0
     # How soon an idle log notices that its file was taken away.
     check_s: float = 1.0
-    # Nobody waits for an outcome: it shares the write of the next intent, or is written after this.
-    # A crash meanwhile leaves an intent without outcome, which reads "released, end unknown".
-    outcome_wait_s: float = 0.01
+    # What nobody waits for shares the write of what somebody does, or is written after this. A
+    # crash meanwhile leaves an intent without outcome, which reads "released, end unknown".
+    linger_s: float = 0.01
 
 
 DEFAULT_LIMITS: Final = LogLimits()
@@ -85,44 +85,48 @@ class LogFull(LogSealed):
 class Ticket:
     """One record on its way to the disk. All of it happens in the event loop's thread."""
 
-    __slots__ = ("_callbacks", "_is_done", "_log", "failed")
+    __slots__ = ("_log", "callbacks", "number")
 
-    def __init__(self, log: AccessLog) -> None:
+    def __init__(self, log: AccessLog, number: int) -> None:
         self._log = log
-        self._is_done = False
-        self._callbacks: list[Callable[[Ticket], object]] | None = None
-        self.failed = False
-        """The record is not durable and never will be: what waits for it must not happen."""
+        self.number: Final = number
+        """How many records of this run came before it, and itself."""
+        self.callbacks: list[Callable[[Ticket], object]] | None = None
 
     @property
     def is_durable(self) -> bool:
-        return self._is_done and not self.failed
+        return self.number <= self._log.durable
+
+    @property
+    def failed(self) -> bool:
+        """The record is not durable and never will be: what waits for it must not happen."""
+        return self._log.has_failed and self.number > self._log.durable
 
     def add_done_callback(self, callback: Callable[[Ticket], object]) -> None:
         """Call `callback(ticket)` in the loop once the record is durable or has failed.
 
         Callbacks run in the order in which records were appended.
         """
-        if self._is_done:
+        if self.is_durable or self.failed:
             self._log.loop.call_soon(callback, self)
-        elif self._callbacks is None:
-            self._callbacks = [callback]
+        elif self.callbacks is None:
+            self.callbacks = [callback]
+            self._log.watch(self)
         else:
-            self._callbacks.append(callback)
+            self.callbacks.append(callback)
 
     async def wait(self) -> None:
         """Return when the record is durable; raise LogSealed if it never will be."""
-        if not self._is_done:
+        if not (self.is_durable or self.failed):
             settled = asyncio.Event()
             self.add_done_callback(lambda _: settled.set())
             await settled.wait()
         if self.failed:
             raise self._log.sealed_error()
 
-    def settle(self, *, failed: bool) -> None:
+    def tell(self) -> None:
         """For the log alone: the record is durable, or never will be."""
-        self._is_done, self.failed = True, failed
-        callbacks, self._callbacks = self._callbacks, None
+        callbacks, self.callbacks = self.callbacks, None
         for callback in callbacks or ():
             try:
                 callback(self)
@@ -151,9 +155,17 @@ class AccessLog:
         self._sealed: LogSealed | None = None
         self._is_closing = False
         self._on_sealed: list[Callable[[], object]] = []
-        # Every ticket that is neither durable nor failed, with the time it was appended.
-        self._open: deque[tuple[Ticket, float]] = deque()
+        # Records of this run, in their order: the first so many are durable, of so many.
+        self.durable = 0
+        self._appended = 0
+        self.has_failed = False
+        """What is not durable now never will be."""
+        # Tickets that somebody waits for, in the order of their records.
+        self._watched: deque[Ticket] = deque()
+        # What the thread was told of and has not done: the last record's number, and since when.
+        self._told: deque[tuple[int, float]] = deque()
         self._is_wake_planned = False
+        self._is_lingering = False  # records wait for others to share their write
         self._is_quiet = True  # nothing was appended since the last heartbeat
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._lines = Lines(chain)
@@ -215,30 +227,81 @@ class AccessLog:
         Raises LogSealed (LogFull when too many wait), or RecordError for a record that must not
         be written; then nothing was appended.
         """
+        is_outcome = kind == OUTCOME
+        self._admit(is_outcome=is_outcome)
+        return self._take(self._lines.of(kind, fields), is_outcome=is_outcome)
+
+    def intend(self, access_id: str, asker: AskerPart, plan: PlanPart) -> Ticket:
+        """Append an `access.intent`; as `append` does."""
+        self._admit(is_outcome=False)
+        return self._take(self._lines.intent(access_id, asker, plan), is_outcome=False)
+
+    def conclude(
+        self,
+        access_id: str,
+        state: str,
+        sqlstate: str,
+        sent: int,
+        plan_us: int,
+        total_us: int,
+        upstream_us: int,
+        rows: int,
+    ) -> None:
+        """Append an `access.outcome`; as `append` does."""
+        self._admit(is_outcome=True)
+        line = self._lines.outcome(
+            access_id, state, sqlstate, sent, plan_us, total_us, upstream_us, rows
+        )
+        self._take(line, is_outcome=True)
+
+    def _admit(self, *, is_outcome: bool) -> None:
         if self._sealed is not None or self._is_closing:
             raise self.sealed_error()
         # Outcomes of statements that were let in are not what the bound turns away: there are
         # never more of them than there were intents.
-        bound = QUEUE_RECORDS_MAX * 2 if kind == OUTCOME else QUEUE_RECORDS_MAX
-        if len(self._open) >= bound:
+        bound = QUEUE_RECORDS_MAX * 2 if is_outcome else QUEUE_RECORDS_MAX
+        if self._appended - self.durable >= bound:
             raise LogFull
-        waiting = Waiting(self._lines.of(kind, fields), self._chain.position)
-        ticket = Ticket(self)
-        self._open.append((ticket, self.loop.time()))
+
+    def _take(self, lines: bytes, *, is_outcome: bool) -> Ticket:
+        waiting = Waiting(lines, self._chain.seq, self._chain.prev)
+        self._appended += 1
+        ticket = Ticket(self, self._appended)
+        self._is_quiet = False
         if self._writer is None:
             self._group.append(waiting)
         else:
             self._writer.put(waiting)
-        self._is_quiet = False
         if self._is_wake_planned:
             return ticket
-        if kind != OUTCOME or not self._limits.outcome_wait_s:
-            # Not at once: all records of this iteration of the loop share one write.
-            self._is_wake_planned = True
-            self.loop.call_soon(self._wake)
-        elif "outcome" not in self._timers:
-            self._later("outcome", self._limits.outcome_wait_s, self._wake_for_outcomes)
+        # Nobody waits for an outcome. With `process` nobody waits for an intent either, until
+        # there is a result: whoever has one asks for the write then (`hurry`, `watch`).
+        if is_outcome or self._writer is None:
+            if not self._is_lingering and self._limits.linger_s:
+                self._is_lingering = True
+                self._later("linger", self._limits.linger_s, self._wake_lingering)
+                return ticket
+            if self._is_lingering:
+                return ticket
+        self._plan_wake()
         return ticket
+
+    def hurry(self) -> None:
+        """Make durable now what can be without waiting: with `process`, all of it."""
+        if self._writer is None and self._sealed is None:
+            self._write_group()
+
+    def watch(self, ticket: Ticket) -> None:
+        """For tickets alone: somebody waits for this one."""
+        watched = self._watched
+        if watched and watched[-1].number > ticket.number:
+            number = ticket.number
+            at = sum(1 for other in watched if other.number < number)
+            watched.insert(at, ticket)
+        else:
+            watched.append(ticket)
+        if self._writer is None:
+            self._plan_wake()
 
     async def close(self) -> None:
         """Write what waits, end with a `log.sealed` record, and let go of the files."""
@@ -261,20 +324,32 @@ class AccessLog:
 
     # --- groups ------------------------------------------------------------------------------
 
-    def _wake_for_outcomes(self) -> None:
-        del self._timers["outcome"]
-        if self._open:
+    def _plan_wake(self) -> None:
+        # Not at once: all records of this iteration of the loop share one write.
+        if not self._is_wake_planned:
+            self._is_wake_planned = True
+            self.loop.call_soon(self._wake)
+
+    def _wake_lingering(self) -> None:
+        del self._timers["linger"]
+        self._is_lingering = False
+        if self.durable < self._appended:
             self._wake()
 
     def _wake(self) -> None:
         self._is_wake_planned = False
         if self._sealed is not None:
             return
-        if self._writer is not None:
-            self._writer.wake()
-            if "stall" not in self._timers:
-                self._later("stall", self._limits.stalled_after_s, self._watch)
-        elif self._group:
+        if self._writer is None:
+            self._write_group()
+            return
+        self._writer.wake()
+        self._told.append((self._appended, self.loop.time()))
+        if "stall" not in self._timers:
+            self._later("stall", self._limits.stalled_after_s, self._watch_disk)
+
+    def _write_group(self) -> None:
+        if self._group:
             group, self._group = self._group, []
             self._settle(len(group), self._group_write.write(group))
 
@@ -282,26 +357,32 @@ class AccessLog:
         self.loop.call_soon_threadsafe(self._settle, count, sealed)
 
     def _settle(self, count: int, sealed: LogSealed | None) -> None:
-        """The next `count` open records are durable, or the log is to be sealed."""
+        """The next `count` records are durable, or the log is to be sealed."""
         if self._sealed is not None:
             return  # by a stall: whatever the disk says now is too late
         if sealed is not None:
             self._seal(sealed)
             return
-        for _ in range(count):
-            ticket, _since = self._open.popleft()
-            ticket.settle(failed=False)
+        self.durable += count
+        while self._told and self._told[0][0] <= self.durable:
+            self._told.popleft()
+        watched = self._watched
+        while watched and watched[0].number <= self.durable:
+            watched.popleft().tell()
 
     def _seal(self, sealed: LogSealed) -> None:
         """Fail everything that waits and everything that will come: for good."""
         self._sealed = sealed
+        self.has_failed = True
         if self._writer is not None:
             self._writer.end()
         self._cancel_timers()
-        failed = [ticket for ticket, _ in self._open]
-        self._open.clear()
-        for ticket in failed:
-            ticket.settle(failed=True)
+        # Whoever asked for this write is in the midst of something.
+        self.loop.call_soon(self._tell_failed)
+
+    def _tell_failed(self) -> None:
+        while self._watched:
+            self._watched.popleft().tell()
         callbacks, self._on_sealed = self._on_sealed, []
         for callback in callbacks:
             self.loop.call_soon(callback)
@@ -315,14 +396,14 @@ class AccessLog:
         for timer in self._timers.values():
             timer.cancel()
 
-    def _watch(self) -> None:
-        """Seal when the record that waits longest has waited too long."""
+    def _watch_disk(self) -> None:
+        """Seal when the group that waits longest has waited too long."""
         del self._timers["stall"]
-        if not self._open:
+        if not self._told:
             return
-        left_s = self._open[0][1] + self._limits.stalled_after_s - self.loop.time()
+        left_s = self._told[0][1] + self._limits.stalled_after_s - self.loop.time()
         if left_s > 0:
-            self._later("stall", left_s, self._watch)
+            self._later("stall", left_s, self._watch_disk)
         else:
             self._seal(LogSealed(SealReason.STALLED, f"{self._limits.stalled_after_s} s"))
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
 from proxy.access_log.forms import APPLICATION_NAME_MAX
-from proxy.access_log.frames import Constant, IntentFields, OutcomeFields
+from proxy.access_log.frames import AskerPart, IntentFields, OutcomeFields, PlanPart
 from proxy.access_log.tables import cut_statement, encode_tables
 from proxy.errors import Reason, Refused
 from proxy.rewrite.plan import Plan, TableUse
@@ -46,17 +45,45 @@ class RecordKind(StrEnum):
     LOG_READ = "log.read"
 
 
+class _Ids:
+    """Makes ids. Random digits are fetched for many at once: a system call costs more than one."""
+
+    _DIGITS: Final = 19  # of an id: 18 as they are, one for two bits
+    _BYTES: Final = 1024
+
+    def __init__(self) -> None:
+        self._milliseconds = -1
+        self._begin = ""
+        self.forget()
+
+    def forget(self) -> None:
+        """Another process has the same digits: fetch others."""
+        self._chance = ""
+        self._at = 0
+
+    def next(self) -> str:
+        milliseconds = time.time_ns() // 1_000_000
+        if milliseconds != self._milliseconds:
+            self._milliseconds = milliseconds
+            text = f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}"
+            self._begin = f"{text[:8]}-{text[8:]}-7"
+        at = self._at
+        if at + self._DIGITS > len(self._chance):
+            self._chance = os.urandom(self._BYTES).hex()
+            at = 0
+        self._at = at + self._DIGITS
+        digits = self._chance[at : at + self._DIGITS]
+        variant = "89ab"[int(digits[3], 16) & 3]
+        return f"{self._begin}{digits[:3]}-{variant}{digits[4:7]}-{digits[7:]}"
+
+
+_IDS: Final = _Ids()
+os.register_at_fork(after_in_child=_IDS.forget)
+
+
 def new_id() -> str:
     """A UUIDv7 (RFC 9562, 5.7): sorts by the millisecond in which it was made."""
-    return _uuid7(time.time_ns() // 1_000_000, os.urandom(10))
-
-
-def _uuid7(milliseconds: int, chance: bytes) -> str:
-    random = int.from_bytes(chance, "big")
-    high = (random >> 62) & 0x0FFF
-    low = (random & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-    text = f"{milliseconds & 0xFFFF_FFFF_FFFF:012x}{0x7000 | high:04x}{low:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return _IDS.next()
 
 
 def application_name(text: str) -> str:
@@ -67,7 +94,7 @@ def application_name(text: str) -> str:
 # --- builders --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asker:
     """Who asks, from where and for what: the same for every statement until one of them changes.
 
@@ -83,6 +110,15 @@ class Asker:
     purpose: str | None = None
     purpose_from: PurposeFrom | None = None
     policy: str = ""
+    _part: AskerPart | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def part(self) -> AskerPart:
+        """What every intent says of the asker; encoded once, so an asker is not changed."""
+        part = self._part
+        if part is None:
+            part = self._part = AskerPart(self.fields())
+        return part
 
     def fields(self) -> Fields:
         fields: Fields = {
@@ -109,15 +145,7 @@ def intent_fields(
     `source` is the plan whose relations it reads, where that is another one: the PREPARE of an
     EXECUTE, the DECLARE of a FETCH.
     """
-    tables = (source or plan).tables
-    key = (id(asker), id(tables), id(plan.statement), plan.shape)
-    known = _CONSTANTS.get(key)
-    if known is None:
-        if len(_CONSTANTS) >= _PLANS_REMEMBERED_MAX:
-            _CONSTANTS.clear()
-        constant = Constant({**asker.fields(), **_plan_fields(plan, source)})
-        known = _CONSTANTS[key] = (constant, asker, tables, plan.statement)
-    return IntentFields(access_id, known[0])
+    return IntentFields(access_id, asker.part, plan_part(plan, source))
 
 
 def outcome_fields(
@@ -155,7 +183,7 @@ def refused_fields(
         "sqlstate": refused.sqlstate,
     }
     if plan is not None:
-        fields.update(_plan_fields(plan, source))
+        fields.update(plan_part(plan, source).fields)
     elif refused.statement:
         fields.update({"statement": refused.statement, "shape": refused.shape})
     return fields
@@ -233,22 +261,20 @@ def rejected_policy_fields(*, policy: str, errors: int) -> Fields:
 # Plans are found again and again; what a record says of one is the same each time, and plans that
 # differ in literals share it (`rewrite/lift.py`). An entry holds what its key names by id, so that
 # the ids can not be given to others while it lives.
-_Known = tuple[Mapping[str, object], tuple[TableUse, ...], str]
+_Known = tuple[PlanPart, tuple[TableUse, ...], str]
 _ENCODED: Final[dict[tuple[int, int, str], _Known]] = {}
-_CONSTANTS: Final[
-    dict[tuple[int, int, int, str], tuple[Constant, Asker, tuple[TableUse, ...], str]]
-] = {}
 
 
-def _plan_fields(plan: Plan, source: Plan | None) -> Mapping[str, object]:
+def plan_part(plan: Plan, source: Plan | None = None) -> PlanPart:
+    """What records say of a plan (see `intent_fields`); encoded once."""
     tables = (source or plan).tables
     key = (id(tables), id(plan.statement), plan.shape)
     known = _ENCODED.get(key)
     if known is None:
         if len(_ENCODED) >= _PLANS_REMEMBERED_MAX:
             _ENCODED.clear()
-        fields = MappingProxyType(_encode_plan(plan, tables))
-        known = _ENCODED[key] = (fields, tables, plan.statement)
+        part = PlanPart(MappingProxyType(_encode_plan(plan, tables)))
+        known = _ENCODED[key] = (part, tables, plan.statement)
     return known[0]
 
 

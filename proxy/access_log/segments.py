@@ -107,8 +107,9 @@ class Segments:
         self._floor_bytes = floor_bytes
         self._segment_bytes = segment_bytes
         self._fd = -1
-        self._size = 0
+        self._size = self._inode = self._device = 0
         self._path = folder
+        self._path_text = str(folder)
         self._lock_fd = _lock(folder, wait=wait_for_lock)
         try:
             self.recovery = _recover(folder)
@@ -151,13 +152,13 @@ class Segments:
     def check(self) -> None:
         """Raise LogSealed unless the file is the one in the folder and as long as we wrote it."""
         try:
-            ours = os.fstat(self._fd)
-            there = self._path.stat()
+            size = os.lseek(self._fd, 0, os.SEEK_END)
+            there = os.stat(self._path_text)  # noqa: PTH116 - for each group; a Path is slower
         except OSError as error:
             raise LogSealed(SealReason.FILE_REPLACED, _name(error)) from error
-        if (ours.st_ino, ours.st_dev) != (there.st_ino, there.st_dev):
+        if there.st_ino != self._inode or there.st_dev != self._device:
             raise LogSealed(SealReason.FILE_REPLACED, self._path.name)
-        if ours.st_size != self._size:
+        if size != self._size:
             raise LogSealed(SealReason.FOREIGN_WRITER, self._path.name)
 
     def close(self) -> None:
@@ -192,8 +193,9 @@ class Segments:
             raise LogSealed(SealReason.WRITE_FAILED, _name(error)) from error
         if not is_first:
             os.close(self._fd)
-        self._fd, self._path = fd, path
-        self._size = os.fstat(fd).st_size
+        self._fd, self._path, self._path_text = fd, path, str(path)
+        found = os.fstat(fd)
+        self._size, self._inode, self._device = found.st_size, found.st_ino, found.st_dev
 
 
 def sync_folder(folder: Path) -> None:

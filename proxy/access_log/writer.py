@@ -6,19 +6,21 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.access_log.canonical import Position
 from proxy.access_log.segments import LogSealed, SealReason, Segments
 
 
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """Encoded records that wait for the disk, and where the chain stands after them."""
 
-    lines: bytes
-    end: Position
+    __slots__ = ("lines", "prev", "seq")  # no dataclass: see Position
+
+    def __init__(self, lines: bytes, seq: int, prev: str) -> None:
+        self.lines: Final = lines
+        self.seq: Final = seq
+        self.prev: Final = prev
 
 
 SealLine = Callable[[Position, str], tuple[bytes, Position]]
@@ -35,7 +37,8 @@ class GroupWrite:
     def write(self, group: list[Waiting]) -> LogSealed | None:
         """Write all of a group; the failure, if any: then no record of it counts as written."""
         try:
-            self._segments.write(b"".join([waiting.lines for waiting in group]), group[-1].end)
+            end = Position(group[-1].seq, group[-1].prev)
+            self._segments.write(b"".join([waiting.lines for waiting in group]), end)
         except LogSealed as sealed:
             if sealed.reason == SealReason.DISK_FLOOR:
                 self._say_sealed(sealed.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,10 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.access_log.canonical import Chain, Position, RecordError, parse_record
-from proxy.access_log.forms import parts
-from proxy.access_log.frames import Constant, IntentFields, Lines, OutcomeFields
+from proxy.access_log.forms import FIELDS, parts
+from proxy.access_log.frames import (
+    AskerPart,
+    IntentFields,
+    Lines,
+    OutcomeFields,
+    PlanPart,
+)
 from proxy.access_log.log import AccessLog
-from proxy.access_log.record import Asker, intent_fields, new_id, outcome_fields
+from proxy.access_log.record import Asker, intent_fields, new_id, outcome_fields, plan_part
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, TableUse
 
 OpenLog = Callable[..., AccessLog]
@@ -125,21 +133,50 @@ def test_what_an_outcome_may_not_say_is_not_written(wrong: OutcomeFields) -> Non
 
 def test_what_an_intent_may_not_say_is_not_written(asker: Asker, plan: Plan) -> None:
     quick = chain(("worker-0", "run-1"))
-    fields = dict(intent_fields(asker, plan, access_id=new_id()))
-    del fields["id"]
-    wrong: list[IntentFields] = [
-        IntentFields('x","y":"', Constant(fields)),
-        IntentFields(new_id(), Constant({**fields, "remark": "free text"})),
-        IntentFields(new_id(), Constant({**fields, "via": "carrier pigeon"})),
-        IntentFields(new_id(), Constant({**fields, "seq": 3})),
-    ]
-    right = Constant(fields)
-    Lines(quick).of("access.intent", IntentFields(new_id(), right))
-    wrong.append(IntentFields("not an id", right))  # also when its constant is known
-    for each in wrong:
+    asked, planned = asker.part, plan_part(plan)
+    for remark in ({"remark": "free text"}, {"via": "carrier pigeon"}, {"seq": 3}, {"shape": ""}):
+        wrong = AskerPart({**asked.fields, **remark})
         with pytest.raises(RecordError):
-            Lines(quick).of("access.intent", each)
+            Lines(quick).of("access.intent", IntentFields(new_id(), wrong, planned))
+    for remark in ({"remark": "free text"}, {"shape": "no hash"}, {"seq": 3}, {"tool": "other"}):
+        with pytest.raises(RecordError):
+            PlanPart({**planned.fields, **remark})
+    for name in asked.fields:
+        if name in ("tool", "credential", "via", "client", "policy"):
+            less = {each: value for each, value in asked.fields.items() if each != name}
+            with pytest.raises(RecordError):
+                Lines(quick).of("access.intent", IntentFields(new_id(), AskerPart(less), planned))
+    Lines(quick).of("access.intent", IntentFields(new_id(), asked, planned))
+    for no_id in ('x","y":"', "not an id", "0" * 36, new_id().upper(), new_id()[:-1] + "g"):
+        with pytest.raises(RecordError):  # also when its parts are known
+            Lines(quick).of("access.intent", IntentFields(no_id, asked, planned))
     assert quick.position.seq == 8
+
+
+def test_ids_are_of_version_seven_and_sort_by_time() -> None:
+    made = [new_id() for _ in range(5000)]
+    assert all(map(FIELDS["id"], made))
+    assert len(set(made)) == len(made)
+    assert {(uuid.UUID(each).version, uuid.UUID(each).variant) for each in made} == {
+        (7, uuid.RFC_4122)
+    }
+    assert [each[:13] for each in made] == sorted(each[:13] for each in made)
+    assert {each[19] for each in made} == set("89ab")
+
+
+def test_a_process_that_was_forked_makes_ids_of_its_own() -> None:
+    new_id()
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(theirs, "".join(new_id()[14:] for _ in range(20)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    of_child = os.read(ours, 4096).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert len(of_child) == 20 * 22
+    assert not any(new_id()[14:] in of_child for _ in range(20))
 
 
 def test_the_same_fields_are_encoded_anew_for_another_log(asker: Asker, plan: Plan) -> None:

@@ -274,7 +274,7 @@ async def open_house(
         statement_s=limits.statement_s,
     )
     await pool.start()
-    limits_of_log = LogLimits(floor_bytes=0, outcome_wait_s=0)  # tests look at once
+    limits_of_log = LogLimits(floor_bytes=0, linger_s=0)  # tests look at once
     log = AccessLog.open(folder / "log", "worker-0", "process", limits=limits_of_log)
     ledger = await Ledger.connect(url.replace("postgres@", "consent_writer@", 1), None, policy)
     secrets, tokens = _secrets(folder, policy)
