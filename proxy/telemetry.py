@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, MutableMapping
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 
 # Fields that an event may carry. A field that is not here is dropped, and its name told: the
 # mistake shows, the value does not.
@@ -131,6 +131,19 @@ _STEP_BUCKETS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 
 OTHER: Final = "other"
 
 
+class Registry(CollectorRegistry):
+    """A registry that asks those who count by themselves to hand over before it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_collect: list[Callable[[], None]] = []
+
+    def collect(self) -> Iterator[Metric]:
+        for hand_over in self.before_collect:
+            hand_over()
+        yield from super().collect()
+
+
 class Metrics:
     """The proxy's metrics in a registry of their own. Names begin with `consent_proxy_`.
 
@@ -139,7 +152,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = Registry()
         self.statements = self._counter(
             "statements", "Statements by their end", "tool", "purpose", "door", "state"
         )
@@ -154,6 +167,7 @@ class Metrics:
         self.statement_seconds = self._histogram(
             "statement_seconds", "From a statement's arrival to its end", _STATEMENT_BUCKETS, "door"
         )
+        self.statement_buckets: Final = _STATEMENT_BUCKETS
         self.plan_seconds = self._histogram(
             "plan_seconds", "Reading, deciding, rewriting and checking a statement", _STEP_BUCKETS
         )
