@@ -10,7 +10,10 @@ import asyncio
 import os
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol, cast
+
+from mypy_extensions import mypyc_attr
 
 from proxy.config import Database
 from proxy.errors import UpstreamProtocolError
@@ -46,6 +49,7 @@ class UpstreamError(UpstreamProtocolError):
         self.fields = fields
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)  # by tests
 class UpstreamConnection(asyncio.Protocol):
     """A connection that is logged in. Make one with `connect`."""
 
@@ -57,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.is_lost = False
         self._is_paused = False
         self._transport: asyncio.Transport | None = None
+        self._send: Callable[[bytes], None] | None = None  # the transport's, while it is open
         self._listener: UpstreamListener | None = None
         self._cancelling: set[asyncio.Task[None]] = set()
 
@@ -65,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._send = self._transport.write
 
     def data_received(self, data: bytes) -> None:
         if self._listener is not None:
@@ -76,6 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.is_lost = True
+        self._send = None
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.upstream_lost()
@@ -114,8 +121,8 @@ class UpstreamConnection(asyncio.Protocol):
         return certificate_hash(certificate) if certificate else None
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self.is_lost:
-            self._transport.write(data)
+        if self._send is not None:
+            self._send(data)
 
     def pause_reading(self) -> None:
         transport = self._transport
@@ -139,6 +146,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self.is_lost = True
+        self._send = None
 
     # --- cancelling ---
 

@@ -15,7 +15,8 @@ import structlog
 
 from proxy.config import Database
 from proxy.errors import Reason, Refused, UpstreamProtocolError
-from proxy.upstream.connection import UpstreamConnection, UpstreamError, connect, exchange
+from proxy.upstream.connection import UpstreamConnection, UpstreamError, connect
+from proxy.upstream.reset import Reset
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +39,6 @@ WARM_CONNECTIONS: Final = 2
 IDLE_S: Final = 300.0
 # How often health and the warm ones are looked after; also the pause after a failed attempt.
 CARE_S: Final = 2.0
-RESET_TIMEOUT_S: Final = 10.0
 
 
 class Pool:
@@ -66,7 +66,8 @@ class Pool:
         self._idle: deque[tuple[float, UpstreamConnection]] = deque()
         self._leased: set[UpstreamConnection] = set()
         self._opening = 0
-        self._resetting: set[asyncio.Task[None]] = set()
+        self._resetting: set[Reset] = set()
+        self._settling: set[asyncio.Task[None]] = set()  # they wait for a cancel request's end
         self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self._care: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -100,13 +101,23 @@ class Pool:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        for task in list(self._resetting):
+        for task in list(self._settling):
             task.cancel()
-        await asyncio.gather(*self._resetting, return_exceptions=True)
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        for reset in list(self._resetting):
+            reset.give_up()
         while self._idle:
             self._idle.popleft()[1].close()
         for connection in list(self._leased):
             connection.abort()
+
+    def acquire_now(self) -> UpstreamConnection | None:
+        """A clean connection that is at hand; None: ask `acquire`, and wait."""
+        # Whoever waits in line comes first.
+        connection = None if self._waiters or self._is_closed else self._take_idle()
+        if connection is not None:
+            self._leased.add(connection)
+        return connection
 
     async def acquire(self) -> UpstreamConnection:
         """A clean connection. Raises Refused(too_many_connections or upstream_unavailable)."""
@@ -179,25 +190,38 @@ class Pool:
             self._invite()
             return
         connection.detach()
-        task = asyncio.get_running_loop().create_task(self._reset(connection))
-        self._resetting.add(task)
-        task.add_done_callback(self._resetting.discard)
+        if not connection.is_being_cancelled:
+            self._reset(connection)
+            return
+        task = asyncio.get_running_loop().create_task(self._reset_later(connection))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
-    async def _reset(self, connection: UpstreamConnection) -> None:
+    async def _reset_later(self, connection: UpstreamConnection) -> None:
         try:
-            async with asyncio.timeout(RESET_TIMEOUT_S):
-                await connection.cancels_taken()
-                await exchange(connection, b"DISCARD ALL")
-        except (UpstreamProtocolError, OSError, TimeoutError):
-            connection.abort()
+            await connection.cancels_taken()
         except asyncio.CancelledError:
             connection.abort()
             raise
-        self._keep(connection)
+        if connection.is_lost:
+            self._keep(connection)
+        else:
+            self._reset(connection)
+
+    def _reset(self, connection: UpstreamConnection) -> None:
+        """Bring a connection back to what it was when it was new; then it is `_was_reset`."""
+        reset = Reset(connection, self._was_reset)
+        self._resetting.add(reset)
+        reset.begin()
+
+    def _was_reset(self, reset: Reset) -> None:
+        self._resetting.discard(reset)
+        self._keep(reset.connection)
 
     @property
     def _count(self) -> int:
-        return len(self._idle) + len(self._leased) + self._opening + len(self._resetting)
+        returning = len(self._resetting) + len(self._settling)
+        return len(self._idle) + len(self._leased) + self._opening + returning
 
     async def _connect(self) -> UpstreamConnection:
         self._opening += 1

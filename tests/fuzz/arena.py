@@ -121,6 +121,9 @@ class FakePool:
         self.is_slow = False
         self._connections = connections
 
+    def acquire_now(self) -> UpstreamConnection | None:
+        return None  # each lease is waited for: what comes meanwhile is a phase of its own
+
     async def acquire(self) -> UpstreamConnection:
         if self.is_slow:
             await asyncio.sleep(0)
