@@ -32,6 +32,8 @@ MODULES: Final = (
     "proxy/session/state.py",
     "proxy/session/effects.py",
     "proxy/session/recorder.py",
+    "proxy/session/known.py",
+    "proxy/session/steady.py",
     "proxy/session/admission.py",
     "proxy/session/requests.py",
     "proxy/session/replies.py",
@@ -44,6 +46,9 @@ MODULES: Final = (
     "proxy/access_log/writer.py",
     "proxy/access_log/segments.py",
     "proxy/rewrite/lift.py",
+    "proxy/rewrite/literals.py",
+    "proxy/upstream/connection.py",
+    "proxy/counts.py",
 )
 # Modules that are compiled together call each other directly; their code is in one library.
 GROUP: Final = "proxy.core"

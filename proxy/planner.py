@@ -22,7 +22,7 @@ import structlog
 
 from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
-from proxy.rewrite.lift import LiftedPlans
+from proxy.rewrite.lift import LiftedPlans, Template
 from proxy.rewrite.plan import Plan, PlanContext
 
 Plans = tuple[Plan | Refused, ...]
@@ -89,6 +89,10 @@ class Planner:
         plans = plans or self._make(text, context)
         self._keep(text, context, plans)
         return plans
+
+    def template(self, text: str, context: PlanContext) -> Template | None:
+        """How the plan of a text is made of its literals, where it is shared by others."""
+        return self._lifted.template(text, context)
 
     def _make(self, text: str, context: PlanContext) -> Plans:
         return make_plans(self._enforcer, text, context)

@@ -140,6 +140,20 @@ class _Template:
         return Plan(text="".join(pieces), **self.rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How the text of a plan is made of a statement's literals.
+
+    It holds for statements of that skeleton whose `pinned` literals are the same: `pieces` are
+    joined, with literals (by their index) at `places`.
+    """
+
+    skeleton: bytes
+    pinned: tuple[int, ...]
+    pieces: tuple[bytes, ...]
+    places: tuple[tuple[int, int], ...]
+
+
 @dataclass(slots=True)
 class _Skeleton:
     """What is known of a skeleton: nothing at first; then which of its literals are pinned."""
@@ -180,6 +194,18 @@ class LiftedPlans:
             if template is not None:
                 return (template.fill(taken.values),), True
         return self._learn(known, text, taken, context), False
+
+    def template(self, text: str, context: PlanContext) -> Template | None:
+        """How the plan of a text is made, where statements with other literals share it."""
+        taken = split(text)
+        known = None if taken is None else self._known.get((taken.skeleton, context))
+        if taken is None or known is None or known.pinned is None:
+            return None
+        found = known.templates.get(_pick(taken.values, known.pinned))
+        if found is None:
+            return None
+        pieces = tuple(piece.encode() for piece in found.pieces)
+        return Template(taken.skeleton.encode(), known.pinned, pieces, found.places)
 
     def _learn(self, known: _Skeleton, text: str, taken: Split, context: PlanContext) -> Plans:
         """The plans of a text, made; and a template of them, where there can be one."""

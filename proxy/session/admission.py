@@ -7,7 +7,6 @@ purpose, snapshots, the access log.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from proxy.errors import Reason, Refused
@@ -361,7 +360,7 @@ class Admission:
         entry = answer[min(prepared.index, len(answer) - 1)]
         if isinstance(entry, Refused):
             return entry
-        renewed = replace(prepared, plan=entry, context=state.context)
+        renewed = prepared.renewed(entry, state.context)
         old, new = prepared.runs, renewed.runs
         if (new.surface, new.kind, new.parameters) != (old.surface, old.kind, old.parameters):
             return Refused(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 import traceback
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never, cast
@@ -27,6 +28,7 @@ from proxy.session.requests import Requests
 from proxy.session.settings import SessionSettings
 from proxy.session.snapshot import KEEPING_ISOLATION, TransactionSnapshot
 from proxy.session.state import Need, NeedEpoch, NeedPlan, NeedSettled, SessionState
+from proxy.session.steady import Steady
 from proxy.upstream.connection import HIGH_WATER_BYTES, UpstreamConnection
 from proxy.wire import messages
 from proxy.wire.framing import FrontendReader
@@ -71,6 +73,7 @@ class ClientSession(asyncio.Protocol):
         self._door = door
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._send: Callable[[bytes], None] | None = None  # the transport's, while it is open
         self._phase = _Phase.STARTUP
         self._early = b""
         self._has_asked_ssl = self._has_asked_gss = False
@@ -85,6 +88,7 @@ class ClientSession(asyncio.Protocol):
         self._state: SessionState | None = None
         self._requests: Requests | None = None
         self._replies: Replies | None = None
+        self._steady: Steady | None = None
         self._outbox = Outbox(self._write, self._released, self._record_failed)
         self._upstream: UpstreamConnection | None = None
         self._step: Generator[Need, None, None] | None = None
@@ -98,20 +102,23 @@ class ClientSession(asyncio.Protocol):
         self._ending: bytes | None = None  # to be said once the statement is over
         self.number = 0
         self.secret = b""
-        self.active_at = self._loop.time()
+        self.active_at = time.monotonic()
 
     # --- as the loop calls it ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        self._send = self._transport.write
         if self._timer is None:
             self._timer = self._loop.call_later(LOGIN_TIMEOUT_S, self._login_timed_out)
             self._door.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self.active_at = self._loop.time()
+        self.active_at = time.monotonic()
         try:
+            if self._steady is not None and self._steady_request(data, self._steady):
+                return
             match self._phase:
                 case _Phase.STARTUP:
                     self._early += data
@@ -133,6 +140,26 @@ class ClientSession(asyncio.Protocol):
             self._end(errors.protocol_violation(str(error)))
         except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, no other
             self._fault(error)
+
+    def _steady_request(self, data: bytes, steady: Steady) -> bool:
+        """Forward a packet that is known as a whole; False: it goes the general way."""
+        upstream = self._upstream
+        if (
+            upstream is None
+            or self._phase is not _Phase.OPEN
+            or self._step is not None
+            or self._task is not None
+            or self._is_upstream_full
+            or self._is_leaving
+            or self._ending is not None
+            or self._reader.buffered
+        ):
+            return False
+        forward = steady.request(data)
+        if not forward:
+            return False
+        upstream.write(forward)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self._leave()
@@ -206,7 +233,7 @@ class ClientSession(asyncio.Protocol):
             self._leave()
             return
         secured.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self._transport = secured
+        self._transport, self._send = secured, secured.write
         self._is_secure = True
         if self._phase is _Phase.SECURING:
             self._phase = _Phase.STARTUP
@@ -289,7 +316,7 @@ class ClientSession(asyncio.Protocol):
         if ticket is None:
             self._end(error_of(log_unavailable(), access_id=None, severity="FATAL"))
             return
-        clock = self._loop.time
+        clock = time.monotonic  # the loop's own may stand still for a millisecond (uvloop)
         recorder = Recorder(
             services.access_log,
             logged_in.login,
@@ -314,17 +341,22 @@ class ClientSession(asyncio.Protocol):
         )
         state.told = greeting(logged_in, door.pool.parameters)
         self._logged_in, self._state, self._replies = logged_in, state, Replies(state)
+        steady = Steady(state, services.planner, door.known, services.limits.statement_bytes)
+        self._steady = steady
         self._requests = Requests(
             state,
             services.planner,
             purposes=logged_in.login.purposes,
             ahead=self._reader.ahead,
             initial_sql=lambda setting: initial_sql(logged_in, setting),
+            steady=steady,
         )
         self._reader.relimit(_limits(services.limits.statement_bytes), SMALL_MESSAGE_BYTES_MAX)
         self._phase = _Phase.OPEN
+        self._login = None
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         door.logged_in(self, logged_in.login.name, is_long_key=logged_in.minor >= 2)
         greeted = [proof, messages.AUTHENTICATION_OK]
         greeted += [messages.parameter_status(name, value) for name, value in state.told.items()]
@@ -339,6 +371,7 @@ class ClientSession(asyncio.Protocol):
         state, requests = self._state, self._requests
         if state is None or requests is None:
             return
+        self._unfold()
         while self._phase is _Phase.OPEN and self._task is None and not self._is_upstream_full:
             if self._step is None:
                 if state.is_full or self._is_leaving or self._is_ready_to_end():
@@ -350,7 +383,7 @@ class ClientSession(asyncio.Protocol):
                 if kind == messages.TERMINATE:
                     self._is_leaving = True
                     break
-                if self._upstream is None:
+                if self._upstream is None and not self._lease_now():
                     self._first = found
                     self._wait(self._lease())
                     break
@@ -405,15 +438,27 @@ class ClientSession(asyncio.Protocol):
         except Refused as refused:
             need.refused = refused
 
+    def _lease_now(self) -> bool:
+        upstream = self._door.pool.acquire_now()
+        if upstream is not None:
+            self._use(upstream)
+        return upstream is not None
+
     async def _lease(self) -> None:
         try:
             upstream = await self._door.pool.acquire()
         except Refused as refused:
             self._end(error_of(refused, access_id=None, severity="FATAL"))
             return
-        if self._phase is not _Phase.OPEN or self._requests is None or self._replies is None:
+        if self._phase is not _Phase.OPEN:
             self._door.pool.release(upstream, is_clean=True)
             return
+        self._use(upstream)
+
+    def _use(self, upstream: UpstreamConnection) -> None:
+        """Speak to this upstream from now on; the first message of the client goes with this."""
+        if self._replies is None or self._requests is None:
+            raise InvariantError("a session without a conversation")
         upstream.attach(self)
         self._upstream = upstream
         self._replies.tell_later(upstream.parameters)
@@ -455,6 +500,11 @@ class ClientSession(asyncio.Protocol):
         if state is None or replies is None or self._phase is not _Phase.OPEN:
             return
         try:
+            steady = self._steady
+            if steady is not None and steady.is_running and steady.reply(data):
+                if self._ending is not None or self._is_leaving:
+                    self._check_end()
+                return
             replies.receive(data)
             if self._is_cancel_wanted:
                 self._cancel_wanted(state)
@@ -506,8 +556,8 @@ class ClientSession(asyncio.Protocol):
     # --- bytes ---
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        if self._send is not None:
+            self._send(data)
 
     def _flush_upstream(self) -> None:
         state = self._state
@@ -551,6 +601,7 @@ class ClientSession(asyncio.Protocol):
 
     def cancel_statement(self) -> None:
         """The client asks to cancel what runs; nothing happens where nothing does."""
+        self._unfold()
         state, upstream = self._state, self._upstream
         if state is not None and upstream is not None and state.queue:
             self._is_cancel_wanted = True
@@ -564,11 +615,16 @@ class ClientSession(asyncio.Protocol):
             self._is_cancel_wanted = False
             self._upstream.cancel()
 
+    def _unfold(self) -> None:
+        if self._steady is not None:
+            self._steady.unfold()
+
     @property
     def is_busy(self) -> bool:
         state = self._state
         return (
-            self._step is not None
+            (self._steady is not None and self._steady.is_running)
+            or self._step is not None
             or self._task is not None
             or (state is not None and (bool(state.queue) or self._outbox.held > 0))
         )
@@ -638,6 +694,7 @@ class ClientSession(asyncio.Protocol):
         if self._phase is _Phase.CLOSED:
             return
         self._phase = _Phase.CLOSED
+        self._send = None
         if self._timer is not None:
             self._timer.cancel()
         is_at_rest = not self.is_busy
@@ -651,6 +708,7 @@ class ClientSession(asyncio.Protocol):
         self._door.closed(self)
 
     def _leave_upstream(self, *, is_at_rest: bool) -> None:
+        self._unfold()
         state, upstream = self._state, self._upstream
         self._upstream = None
         if state is None:

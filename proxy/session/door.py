@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import secrets
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Final
 from proxy.errors import Reason, Refused
 from proxy.session import errors
 from proxy.session.client import ClientSession
+from proxy.session.known import Known
 from proxy.session.recorder import error_of
 from proxy.session.services import Services
 from proxy.upstream.connection import UpstreamConnection
@@ -67,6 +69,7 @@ class PostgresDoor:
         self.certificate_hash = None if certificate is None else certificate_hash(certificate)
         self.ssl_context: ssl.SSLContext | None = None
         self.connections = DoorCounters()
+        self.known = Known()
         self._worker = worker
         self._forward_cancel = forward_cancel
         self._sessions: set[ClientSession] = set()
@@ -202,10 +205,9 @@ class PostgresDoor:
             self.pool.release(upstream, is_clean=False)
 
     async def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(_SWEEP_S, max(0.05, self.services.limits.idle_s / 4)))
-            oldest = loop.time() - self.services.limits.idle_s
+            oldest = time.monotonic() - self.services.limits.idle_s
             for session in list(self._tools):
                 if session.active_at < oldest and not session.is_busy:
                     session.end_now(errors.idle_too_long())

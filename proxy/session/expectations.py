@@ -6,9 +6,7 @@ head (docs/decisions/0002).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -61,52 +59,132 @@ POISON_NAME: Final = b"consent-proxy: refused"
 OWN_NAME: Final = b"consent-proxy: own"
 
 
-@dataclass(frozen=True, slots=True)
+# These are made for every message: plain classes, as mypyc leaves the making of dataclasses to the
+# interpreter.
+
+
 class Poison:
     """The error that the client gets, once the record of the refusal is durable."""
 
-    error: bytes
-    ticket: Ticket | None
+    __slots__ = ("error", "ticket")
+
+    def __init__(self, error: bytes, ticket: Ticket | None) -> None:
+        self.error: Final = error
+        self.ticket: Final = ticket
 
 
-@dataclass(slots=True, eq=False)
 class Run:
-    """One statement that is executed, from its message until its end."""
+    """One statement that is executed, from its message until its end.
 
-    plan: Plan | None  # None: a statement of ours
-    poison: Poison | None = None
-    is_swallowed: bool = False
-    # The access record, where the statement reads any relation.
-    id: str = ""
-    ticket: Ticket | None = None
-    received_at: float = 0.0
-    forwarded_at: float = 0.0
-    rows: int = 0
-    bytes: int = 0
-    is_gated: bool = False  # the record's barrier stands before the first byte of the result
-    is_over: bool = False
-    source: Plan | None = None  # what FETCH or EXECUTE reads
-    index: int = 0  # its place among the statements of the tool's text
-    # What the session knows once the statement has completed; gets the command tag.
-    effect: Callable[[str], None] | None = None
+    `plan` None: a statement of ours; `source`: what FETCH or EXECUTE reads; `index`: its place
+    among the statements of the tool's text. `effect` is what the session knows once the statement
+    has completed; it gets the command tag.
+    """
+
+    __slots__ = (
+        "bytes",
+        "effect",
+        "forwarded_at",
+        "id",
+        "index",
+        "is_gated",
+        "is_over",
+        "is_swallowed",
+        "plan",
+        "poison",
+        "purpose",
+        "received_at",
+        "rows",
+        "source",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        plan: Plan | None,
+        *,
+        poison: Poison | None = None,
+        is_swallowed: bool = False,
+        received_at: float = 0.0,
+        forwarded_at: float = 0.0,
+    ) -> None:
+        self.plan = plan
+        self.source: Plan | None = None
+        self.index = 0
+        self.poison = poison
+        self.is_swallowed = is_swallowed
+        # The access record, where the statement reads any relation, and for which purpose it does.
+        self.id = ""
+        self.purpose = ""
+        self.ticket: Ticket | None = None
+        self.received_at = received_at
+        self.forwarded_at = forwarded_at
+        self.rows = 0
+        self.bytes = 0
+        self.is_gated = False  # the record's barrier stands before the first byte of the result
+        self.is_over = False
+        self.effect: Callable[[str], None] | None = None
 
 
-@dataclass(slots=True, eq=False)
 class Expectation:
-    reply: Reply
-    segment: int
-    is_swallowed: bool = False
-    # A message of ours on which the safety of later ones rests: if it fails, the session ends.
-    is_vital: bool = False
-    poison: Poison | None = None  # in place of Parse, Bind, Describe or Close
-    runs: deque[Run] = field(default_factory=deque)  # EXECUTE: one; QUERY: one per statement
-    portal: Portal | None = None  # EXECUTE
-    text: str = ""  # QUERY: the tool's own text …
-    texts: Sequence[bytes] = ()  # … and what was sent for each run
-    # What was entered when the message was forwarded.
-    name: bytes = b""
-    statement: Entry[Prepared] | None = None
-    bound: Entry[Portal] | None = None
-    is_gone_on_failure: bool = False
-    is_silent: bool = False  # its failure is ours to deal with, not the client's to see
-    on_types: Callable[[tuple[int, ...]], None] | None = None
+    """`runs`: one for EXECUTE, one per statement for QUERY. `text`, for QUERY, is the tool's own
+    text, and `texts` what was sent for each run.
+
+    `is_vital`: a message of ours on which the safety of later ones rests; if it fails, the session
+    ends. `poison`: in place of Parse, Bind, Describe or Close. `is_silent`: its failure is ours to
+    deal with, not the client's to see. `statement` and `bound` are what was entered under `name`
+    when the message was forwarded.
+    """
+
+    __slots__ = (
+        "bound",
+        "is_gone_on_failure",
+        "is_silent",
+        "is_swallowed",
+        "is_vital",
+        "name",
+        "on_types",
+        "poison",
+        "portal",
+        "reply",
+        "runs",
+        "segment",
+        "statement",
+        "text",
+        "texts",
+    )
+
+    def __init__(  # noqa: PLR0913 - one for each field
+        self,
+        reply: Reply,
+        segment: int,
+        *,
+        is_swallowed: bool = False,
+        is_vital: bool = False,
+        poison: Poison | None = None,
+        runs: Sequence[Run] = (),
+        portal: Portal | None = None,
+        text: str = "",
+        texts: Sequence[bytes] = (),
+        name: bytes = b"",
+        statement: Entry[Prepared] | None = None,
+        bound: Entry[Portal] | None = None,
+        is_gone_on_failure: bool = False,
+        is_silent: bool = False,
+        on_types: Callable[[tuple[int, ...]], None] | None = None,
+    ) -> None:
+        self.reply = reply
+        self.segment = segment
+        self.is_swallowed = is_swallowed
+        self.is_vital = is_vital
+        self.poison = poison
+        self.runs: list[Run] = list(runs)
+        self.portal = portal
+        self.text = text
+        self.texts = texts
+        self.name = name
+        self.statement = statement
+        self.bound = bound
+        self.is_gone_on_failure = is_gone_on_failure
+        self.is_silent = is_silent
+        self.on_types = on_types

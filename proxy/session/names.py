@@ -49,6 +49,9 @@ class Names(Generic[T]):
         entry = self._entries.get(key_of(name))
         return None if entry is None else entry.value
 
+    def entry(self, name: bytes) -> Entry[T] | None:
+        return self._entries.get(key_of(name))
+
     def is_open_question(self, name: bytes, segment: int) -> bool:
         """Whether what the name means hangs on an earlier segment that is not answered yet.
 
@@ -105,6 +108,9 @@ class Names(Generic[T]):
         for key, _ in gone:
             del self._entries[key]
         return [entry.value for _, entry in gone if entry.value is not None]
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def values(self) -> list[T]:
         return [entry.value for entry in self._entries.values() if entry.value is not None]

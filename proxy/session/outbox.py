@@ -38,6 +38,14 @@ class Outbox:
         self._items.append(data)
         self.held += len(data)
 
+    def send(self, data: bytes) -> None:
+        """Put bytes, and hand on at once what no barrier holds back."""
+        if not self._items:
+            self._write(data)
+        else:
+            self.put(data)
+            self.flush()
+
     def barrier(self, ticket: Ticket) -> None:
         """From here on, nothing leaves before `ticket` is durable; or RecordLost."""
         if ticket.is_durable:

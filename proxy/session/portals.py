@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from proxy.rewrite.plan import Plan
+from proxy.rewrite.plan import Kind, Plan
 from proxy.session.settings import Context
 
 if TYPE_CHECKING:
     from proxy.session.expectations import Run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def is_plain(plan: Plan, context: Context) -> bool:
+    """A statement that only reads: running it changes nothing that the session knows."""
+    return (
+        plan.kind is Kind.SELECT
+        and plan.tag is None
+        and plan.inner is None
+        and plan.setting is None
+        and not plan.is_snapshot_isolation
+        and (plan.purpose is None or plan.purpose == context.purpose)
+    )
+
+
 class Prepared:
-    """A prepared statement, and all that is needed to plan it again.
+    """A prepared statement, and all that is needed to plan it again. It is not changed.
 
     `text` is the tool's own text, `index` the statement's place in it, `context` what it was
     planned under. `types` are those that Parse declared; None for a statement of PREPARE, whose
     own text came with `outer_types` (None: in a Query).
     """
 
-    plan: Plan
-    text: str
-    index: int
-    types: tuple[int, ...] | None
-    context: Context
-    outer_types: tuple[int, ...] | None = None
+    __slots__ = ("context", "index", "is_plain", "outer_types", "plan", "text", "types")
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        text: str,
+        index: int,
+        types: tuple[int, ...] | None,
+        context: Context,
+        outer_types: tuple[int, ...] | None = None,
+    ) -> None:
+        self.plan: Final = plan
+        self.text: Final = text
+        self.index: Final = index
+        self.types: Final = types
+        self.context: Final = context
+        self.outer_types: Final = outer_types
+        self.is_plain: Final = types is not None and is_plain(plan, context)
 
     @property
     def planned_types(self) -> tuple[int, ...] | None:
@@ -37,21 +60,54 @@ class Prepared:
         """What it runs when it is executed: for PREPARE the inner statement."""
         return self.plan if self.types is not None else (self.plan.inner or self.plan)
 
+    def renewed(self, plan: Plan, context: Context) -> Prepared:
+        return Prepared(
+            plan=plan,
+            text=self.text,
+            index=self.index,
+            types=self.types,
+            context=context,
+            outer_types=self.outer_types,
+        )
 
-@dataclass(slots=True, eq=False, kw_only=True)
+
 class Portal:
     """`baseline`: the consent epoch read before its snapshot, at `born_at`; None: not known.
 
-    `text` and `types` are those of its prepared statement.
+    `text` and `types` are those of its prepared statement. `is_cursor`: it was DECLAREd.
+    `is_fresh`: its Execute was there when it was bound, so that both were received as one.
     """
 
-    plan: Plan
-    baseline: int | None
-    born_at: float
-    text: str = ""
-    types: tuple[int, ...] = ()
-    is_cursor: bool = False  # DECLAREd
-    is_hold: bool = False
-    # Its Execute was there when it was bound: both were received as one.
-    is_fresh: bool = False
-    run: Run | None = None
+    __slots__ = (
+        "baseline",
+        "born_at",
+        "is_cursor",
+        "is_fresh",
+        "is_hold",
+        "plan",
+        "run",
+        "text",
+        "types",
+    )
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        baseline: int | None,
+        born_at: float,
+        text: str = "",
+        types: tuple[int, ...] = (),
+        is_cursor: bool = False,
+        is_hold: bool = False,
+        is_fresh: bool = False,
+    ) -> None:
+        self.plan: Final = plan
+        self.baseline = baseline
+        self.born_at = born_at
+        self.text: Final = text
+        self.types: Final = types
+        self.is_cursor: Final = is_cursor
+        self.is_hold: Final = is_hold
+        self.is_fresh = is_fresh
+        self.run: Run | None = None

@@ -158,7 +158,7 @@ class Replies:
         if kind in (m.COMMAND_COMPLETE, m.EMPTY_QUERY):
             state.recorder.conclude(run, "complete")
         if kind in (m.COMMAND_COMPLETE, m.EMPTY_QUERY, m.PORTAL_SUSPENDED):
-            head.runs.popleft()
+            head.runs.pop(0)
             if head.reply is Reply.EXECUTE:
                 self._pop()
 
@@ -330,6 +330,8 @@ class Replies:
         self._untold[name] = value
         if len(self._untold) + len(state.told) > 2 * m.PARAMETERS_MAX:
             raise UpstreamProtocolError("more parameters than there can be")
+        if name == "application_name":
+            state.recorder.called_itself(value)
         # On the way to the session's own values nothing is told but the end.
         if head is None or not head.is_swallowed:
             self._tell()

@@ -9,7 +9,6 @@ After each need the upstream may have begun to skip: then the message is skipped
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Final
 
@@ -29,6 +28,7 @@ from proxy.session.expectations import (
 from proxy.session.portals import Portal, Prepared
 from proxy.session.services import Planner
 from proxy.session.state import Need, SessionState
+from proxy.session.steady import Steady
 from proxy.wire import messages as m
 from proxy.wire.framing import EXECUTE_NONE, EXECUTE_WHOLE, execute_ahead
 
@@ -43,7 +43,8 @@ class Requests:
     """The frontend half of a session's conversation.
 
     `ahead` gives what the client has sent behind the message in hand. `initial_sql` gives, for a
-    setting (or `all`), a SELECT that puts the session's initial value back, or b"".
+    setting (or `all`), a SELECT that puts the session's initial value back, or b"". `steady` is
+    told what it may take for known next time.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class Requests:
         purposes: Iterable[str],
         ahead: Callable[[], bytes],
         initial_sql: Callable[[str], bytes],
+        steady: Steady,
     ) -> None:
         self._state = state
+        self._steady = steady
         self._admission = Admission(state, planner, purposes)
         self._ahead = ahead
         self._initial_sql = initial_sql
@@ -110,7 +113,7 @@ class Requests:
         plans = [entry for entry in entries if isinstance(entry, Plan)]
         yield from self._settle_names(plans)
         epoch = yield from admission.before_snapshot(plans)
-        names, runs = LocalNames(state), deque[Run]()
+        names, runs = LocalNames(state), list[Run]()
         texts: list[bytes] = []
         is_moved = False  # the context is not any more the one that the rest was planned under
         for index, planned in enumerate(entries):
@@ -140,9 +143,12 @@ class Requests:
         if state.is_skipping:
             self._abandon(runs)
             return
-        self._forward_query(b"\n;".join(texts), runs, text if isinstance(text, str) else "", texts)
+        own = text if isinstance(text, str) else ""
+        if len(runs) == 1 and runs[0].poison is None and runs[0].plan is not None:
+            self._steady.learn_query(message, own, runs[0].plan)
+        self._forward_query(b"\n;".join(texts), runs, own, texts)
 
-    def _add_reset(self, plan: Plan, setting: str, runs: deque[Run], texts: list[bytes]) -> None:
+    def _add_reset(self, plan: Plan, setting: str, runs: list[Run], texts: list[bytes]) -> None:
         initial = self._initial_sql(setting)
         # DISCARD ALL stands alone; what it resets is put back behind it (_forward_query).
         if initial and plan.kind is not Kind.DISCARD:
@@ -150,7 +156,7 @@ class Requests:
             texts.append(initial)
 
     def _forward_query(
-        self, text: bytes, runs: deque[Run], own: str = "", texts: Sequence[bytes] = ()
+        self, text: bytes, runs: list[Run], own: str = "", texts: Sequence[bytes] = ()
     ) -> None:
         state = self._state
         plans = [run.plan for run in runs if run.plan is not None]
@@ -174,14 +180,14 @@ class Requests:
             state.forward(
                 m.query(text),
                 Expectation(
-                    Reply.QUERY, state.segment, is_swallowed=True, is_vital=True, runs=deque((run,))
+                    Reply.QUERY, state.segment, is_swallowed=True, is_vital=True, runs=(run,)
                 ),
             )
 
     def _function_call(self) -> None:
         refused = Refused(Reason.STATEMENT_KIND, "function calls by message are not supported")
         poison = self._state.recorder.refuse(refused, self._state.purpose)
-        self._forward_query(POISON_TEXT, deque((Run(None, poison=poison),)))
+        self._forward_query(POISON_TEXT, [Run(None, poison=poison)])
 
     # --- extended queries ---
 
@@ -207,8 +213,11 @@ class Requests:
             return
         prepared = Prepared(plan=plan, text=text, index=0, types=types, context=state.context)
         entry = state.statements.set(name, prepared, state.segment, is_pending=True)
+        forward = m.parse(name, plan.text.encode(), types)
+        if not name:
+            self._steady.learn_parse(message, prepared, forward)
         state.forward(
-            m.parse(name, plan.text.encode(), types),
+            forward,
             Expectation(
                 Reply.PARSE,
                 state.segment,
@@ -328,7 +337,7 @@ class Requests:
             self._poison(state.recorder.refuse(refused, state.purpose, portal.plan))
             return
         state.forward(
-            message, Expectation(Reply.EXECUTE, state.segment, runs=deque((run,)), portal=portal)
+            message, Expectation(Reply.EXECUTE, state.segment, runs=(run,), portal=portal)
         )
 
     def _forward_execute(self, message: bytes, portal: Portal, run: Run) -> None:
@@ -337,7 +346,7 @@ class Requests:
         run.forwarded_at = state.clock()
         self._note_meaning((portal.plan,))
         state.forward(
-            message, Expectation(Reply.EXECUTE, state.segment, runs=deque((run,)), portal=portal)
+            message, Expectation(Reply.EXECUTE, state.segment, runs=(run,), portal=portal)
         )
         setting = reset_setting(portal.plan)
         initial = b"" if setting is None else self._initial_sql(setting)
@@ -354,9 +363,7 @@ class Requests:
             (m.close(b"S", OWN_NAME), Reply.CLOSE),
         )
         for message, reply in own:
-            runs = (
-                deque((Run(None, is_swallowed=True),)) if reply is Reply.EXECUTE else deque[Run]()
-            )
+            runs = [Run(None, is_swallowed=True)] if reply is Reply.EXECUTE else []
             self._state.forward(
                 message,
                 Expectation(

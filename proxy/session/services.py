@@ -11,6 +11,7 @@ from typing import Protocol
 
 from proxy.errors import Refused
 from proxy.passwords import ScramVerifier
+from proxy.rewrite.lift import Template
 from proxy.rewrite.plan import Plan, PlanContext
 
 
@@ -42,6 +43,9 @@ class Planner(Protocol):
 
     async def plan(self, text: str, context: PlanContext) -> tuple[Plan | Refused, ...]: ...
 
+    def template(self, text: str, context: PlanContext) -> Template | None:
+        """How the plan of a text is made of its literals, where it is shared by others."""
+
 
 class Ticket(Protocol):
     @property
@@ -61,7 +65,7 @@ class Counts(Protocol):
     """For metrics."""
 
     def statement(
-        self, tool: str, purpose: str, state: str, *, rows: int, bytes_sent: int, seconds: float
+        self, tool: str, purpose: str, state: str, rows: int, bytes_sent: int, seconds: float
     ) -> None: ...
     def refusal(self, reason: str) -> None: ...
     def login(self, *, is_ok: bool) -> None: ...

@@ -22,6 +22,7 @@ NUMBER: Final = "73917391"
 # Values of the database that the statements below return or fail on.
 VALUES: Final = ("@example.com", "+1555", "secret of", "Person ")
 
+# The application name is the one text of a tool's that a record may hold.
 STATEMENTS: Final = (
     "SELECT 'quokka', $$quokka$$, $quokka$text$quokka$, E'quo\\x6b' 'ka', U&'quokka', B'1', 73917391",
     "SELECT id AS quokka, email AS \"Quokka\" FROM crm.customers quokka WHERE name = 'quokka'",
@@ -40,7 +41,7 @@ STATEMENTS: Final = (
     "COPY (SELECT 'quokka', email FROM crm.customers) TO STDOUT (DELIMITER 'q', NULL 'quokka')",
     "COPY crm.customers TO PROGRAM 'quokka'", "DO $$ BEGIN RAISE 'quokka'; END $$",
     "LISTEN quokka", "NOTIFY quokka, 'quokka'", "CALL quokka()", "VACUUM quokka",
-    "SET quokka.quokka = 'quokka'", "SET application_name = 'quokka'", "SHOW quokka",
+    "SET quokka.quokka = 'quokka'", "SET application_name = 'newsletter'", "SHOW quokka",
     "SET consent.purpose = 'quokka'", "SET search_path = quokka", "SET TimeZone = 'quokka'",
     "SET statement_timeout = 73917391", "SELECT set_config('quokka', 'quokka', false)",
     "PREPARE quokka (text) AS SELECT email FROM crm.customers WHERE email = $1 OR name = 'quokka'",

@@ -68,6 +68,9 @@ class FakePlanner:
         await asyncio.sleep(0)
         return self._plan(text, context)
 
+    def template(self, text: str, context: PlanContext) -> None:
+        return None
+
     def _plan(self, text: str, context: PlanContext) -> tuple[Plan | Refused, ...]:
         self.asked.append((text, context))
         split = [text] if text.startswith("DO ") else text.split(";")

@@ -251,7 +251,7 @@ async def test_a_fault_of_ours_ends_one_session_only(proxy: Proxy) -> None:
     await other.query("SELECT 1")
     original = proxy.planner.plan_now
     proxy.planner.plan_now = lambda *_: 1 // 0  # type: ignore[assignment, method-assign]
-    client.send(m.query(b"SELECT 1"))
+    client.send(m.query(b"SELECT 2"))
     answer = await client.closed()
     assert errors.internal() in answer
     assert b"division" not in answer
