@@ -96,7 +96,7 @@ $(STAMPS)/run: requirements.txt requirements-demo.txt requirements-build.txt req
 	@touch $@
 
 # Editing an editable package needs no new installation; its metadata does.
-$(STAMPS)/package: $(STAMPS)/run pyproject.toml build_core.py $(wildcard proxy/wire/*.py proxy/session/*.py proxy/access_log/*.py proxy/rewrite/lift.py)
+$(STAMPS)/package: $(STAMPS)/run pyproject.toml build_core.py $(wildcard proxy/wire/*.py proxy/session/*.py proxy/access_log/*.py proxy/rewrite/lift.py proxy/rewrite/literals.py proxy/upstream/*.py proxy/counts.py)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python build_core.py
 	@touch $@
