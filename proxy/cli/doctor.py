@@ -22,7 +22,7 @@ from proxy.policy.load import load_policy
 from proxy.policy.model import Policy
 from proxy.policy.problem import PolicyErrors
 from proxy.sql.catalog import Catalog, load_catalog
-from proxy.sql.functions import function_names, is_operator_allowed
+from proxy.sql.functions import LISTED_VERSION_MAX, function_names, is_operator_allowed
 from proxy.sql.permitted import Permitted
 
 if TYPE_CHECKING:
@@ -89,6 +89,15 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
     if version < SERVER_VERSION_MIN:
         findings.append(
             error("server", f"version {version}", "Older than PostgreSQL 13.", "Upgrade it.")
+        )
+    if version // 10_000 > LISTED_VERSION_MAX:
+        findings.append(
+            warning(
+                "server",
+                f"version {version}",
+                f"Its functions were not looked at: the lists end with {LISTED_VERSION_MAX}.",
+                "Update the proxy before the database.",
+            )
         )
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
         findings.append(

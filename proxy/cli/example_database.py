@@ -53,6 +53,14 @@ async def make_tables(
     """Make every relation of the policy, empty; views and others become tables."""
     for schema in policy.schemas:
         await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+    for extension, schema in policy.extensions.items():
+        # Not every server has every extension: a test that uses a missing one fails by itself.
+        if await connection.fetchval(
+            "SELECT true FROM pg_available_extensions WHERE name = $1", extension
+        ):
+            await connection.execute(
+                f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)} SCHEMA {quoted(schema)}"
+            )
     keys = dict.fromkeys(_unique_keys(policy))
     for relation in policy.relations:
         columns = _columns(policy, relation, catalog, file.tables)

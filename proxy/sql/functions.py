@@ -11,6 +11,9 @@ from typing import Final
 
 from proxy.sql.catalog import Catalog
 
+# The newest PostgreSQL whose functions were looked at (lists/classes.txt).
+LISTED_VERSION_MAX: Final = 18
+
 # Allowed only if their first argument is a literal that `settings.py` allows; the caller looks at
 # the arguments. Not on the list itself: who forgets to look refuses.
 ARGUMENT_CHECKED: Final = frozenset(

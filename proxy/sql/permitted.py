@@ -43,7 +43,7 @@ class Permitted:
         self._namesakes: dict[str, list[tuple[int, int]]] = {}
         for name, least, most in members.namesakes:
             self._namesakes.setdefault(name, []).append((least, most))
-        types = list(_listed_types(policy, members))
+        types = list(_listed_types(policy, catalog))
         self._types = {(each.schema, each.name) for each in types}
         self.types = _oids(types)
 
@@ -180,7 +180,7 @@ class Permitted:
 
 def extension_types(policy: Policy, catalog: Catalog) -> frozenset[int]:
     """Types of extensions, and of arrays of them, that columns may have."""
-    return _oids(_listed_types(policy, catalog.members or Members()))
+    return _oids(_listed_types(policy, catalog))
 
 
 def unfit(routine: Routine) -> Iterator[str]:
@@ -205,8 +205,11 @@ def _is_listed(extensions: Mapping[str, str], member: Member) -> bool:
     return extension_classes(member.extension).get(_signature(member)) in ALLOWED
 
 
-def _listed_types(policy: Policy, members: Members) -> Iterator[OwnType]:
-    return (each for each in members.types if _is_listed(policy.extensions, each))
+def _listed_types(policy: Policy, catalog: Catalog) -> Iterator[OwnType]:
+    for each in (catalog.members or Members()).types:
+        # A cast that somebody added to it runs code that no text names.
+        if _is_listed(policy.extensions, each) and each.oid not in catalog.converted_types:
+            yield each
 
 
 def _oids(types: Iterable[OwnType]) -> frozenset[int]:

@@ -6,9 +6,22 @@ import asyncpg
 import pytest
 
 from proxy.sql.lists.classes import is_pinned
-from proxy.sql.lists.classify import CATALOG, COMPUTES, MACHINERY, classify, read_reviewed
+from proxy.sql.lists.classify import (
+    CATALOG,
+    COMPUTES,
+    MACHINERY,
+    classify,
+    read_extensions,
+    read_reviewed,
+)
 from proxy.sql.lists.entries import Entry, read_entries
-from proxy.sql.lists.files import ALLOWED, Signature, read_classes
+from proxy.sql.lists.files import (
+    ALLOWED,
+    Signature,
+    extension_classes,
+    extension_names,
+    read_classes,
+)
 from proxy.sql.lists.make import differences, make_pg_catalog, unclassified
 from tests.versions.servers import VERSIONS, Servers
 
@@ -93,6 +106,26 @@ def entry(kind: str, name: str, *arguments: str, **more: object) -> Entry:
 )
 def test_a_new_function_that_is_not_immutable_has_no_class(new: Entry) -> None:
     assert unclassified([new], REVIEWED) == [new.signature]
+
+
+@pytest.mark.parametrize("name", sorted(extension_names() - {"postgis"}))
+async def test_everything_of_an_extension_has_a_class(
+    of_version: asyncpg.Connection, name: str
+) -> None:
+    await of_version.execute(f'CREATE SCHEMA elsewhere; CREATE EXTENSION "{name}" SCHEMA elsewhere')
+    await has_classes(of_version, name)
+
+
+async def has_classes(connection: asyncpg.Connection, name: str) -> None:
+    reviewed = read_extensions()[name]
+    entries = [entry for entry in await read_entries(connection, name) if is_pinned(entry)]
+    known = extension_classes(name)
+    assert len(entries) > 1
+    assert {
+        str(entry.signature): (classify(entry, reviewed), known.get(entry.signature))
+        for entry in entries
+        if classify(entry, reviewed) != known.get(entry.signature)
+    } == {}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -132,6 +132,12 @@ async def test_nothing_is_refused_as_long_as_nobody_planted_anything(
         ),
         ("ALTER TYPE public.citext OWNER TO stranger", {"cast"}),
         ("CREATE DOMAIN crm.citext AS text", {"cast"}),
+        (
+            "CREATE FUNCTION crm.counted(public.citext) RETURNS bigint LANGUAGE sql"
+            " AS 'SELECT 1::int8';"
+            "CREATE CAST (public.citext AS bigint) WITH FUNCTION crm.counted(public.citext)",
+            {"cast"},
+        ),
         ("ALTER EXTENSION pg_trgm SET SCHEMA crm", {"call", "qualified", "operator",
                                                     "qualified operator"}),
     ],

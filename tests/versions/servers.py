@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -52,8 +53,8 @@ class Servers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for server in self.running.values():
-            server.stop()
+        with ThreadPoolExecutor() as stopping:
+            list(stopping.map(EmbeddedPostgres.stop, self.running.values()))
 
 
 def _programs(version: str, copy: Path) -> Path:
