@@ -132,6 +132,64 @@ def test_a_sessions_default_isolation_keeps_nothing_either(given: Side, isolate:
     client.close()
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1", "COMMIT AND CHAIN"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", "ROLLBACK AND CHAIN"),
+        ("BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1",),
+        ("SET \"Default_Transaction_Isolation\" = 'Repeatable Read'", "BEGIN"),
+        ("SELECT set_config($$DEFAULT_TRANSACTION_ISOLATION$$, 'serializable', false)", "BEGIN"),
+        ("SET default_transaction_isolation = serializable; BEGIN",),
+        ("SET default_transaction_isolation = serializable", "DISCARD PLANS", "BEGIN"),
+        (
+            "BEGIN",
+            "SAVEPOINT a",
+            "SET LOCAL transaction_isolation = serializable",
+            "ROLLBACK",
+            "BEGIN",
+        ),
+        ("START TRANSACTION READ ONLY, ISOLATION LEVEL REPEATABLE READ, NOT DEFERRABLE",),
+    ],
+)
+def test_no_spelling_of_an_isolation_keeps_what_was_withdrawn(
+    given: Side, begin: tuple[str, ...]
+) -> None:
+    client = given.connect("profiler")
+    for statement in begin:
+        client.simple(statement)
+    client.simple("SELECT alias FROM crm.people")
+    assert _shows(client)
+    _withdraw(given)
+    client.simple("SELECT alias FROM crm.people")
+    assert not _shows(client)
+    client.close()
+
+
+def test_a_pipeline_without_a_block_keeps_nothing_either(given: Side) -> None:
+    """Its messages are one transaction until Sync."""
+    client = given.connect("profiler")
+    run = (m.bind(b"", b"s"), m.execute(b""))
+    client.socket.sendall(
+        b"".join(
+            (
+                m.parse(b"", b"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
+                m.bind(b"", b""),
+                m.execute(b""),
+                m.parse(b"s", b"SELECT alias FROM crm.people"),
+                *run,
+                m.FLUSH_MESSAGE,
+            )
+        )
+    )
+    while VALUE not in bytes(client.received):
+        client.next()
+    _withdraw(given)
+    messages = client.send(*run, m.SYNC_MESSAGE)
+    assert not any(VALUE in message.body for message in messages if message.kind == "D")
+    client.close()
+
+
 def test_a_start_up_options_isolation_keeps_nothing_either(given: Side) -> None:
     client = given.connect("profiler", options="-c default_transaction_isolation=serializable")
     client.simple("BEGIN")
