@@ -43,8 +43,11 @@ ATTEMPTS = [
     Attempt("a relation's oid as its name", 'SELECT * FROM "16400"', TABLE),
     Attempt("a file as a relation", "SELECT * FROM 'people.csv'", SYNTAX),
     # --- how it is named in FROM ---
-    Attempt("ONLY", "SELECT email FROM ONLY crm.people", KIND),
-    Attempt("ONLY with parentheses", "SELECT email FROM ONLY (crm.people)", KIND),
+    Attempt("ONLY", "SELECT text FROM ONLY crm.loose", KIND),
+    Attempt("ONLY with parentheses", "SELECT text FROM ONLY (crm.loose)", KIND),
+    Attempt("ONLY of a partitioned table", "SELECT what FROM ONLY crm.events", KIND),
+    Attempt("ONLY of what has no children", "SELECT email FROM ONLY crm.people", Answered(10)),
+    Attempt("ONLY of a hidden table", "SELECT secret FROM ONLY crm.internal", TABLE),
     Attempt("the asterisk of old", "SELECT email FROM crm.people * WHERE id = 7", Answered(1)),
     Attempt("TABLESAMPLE", "SELECT email FROM crm.people TABLESAMPLE bernoulli (100)", KIND),
     Attempt(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -90,8 +90,8 @@ class BySession:
         return _seen(bytes(self._client.received), messages)
 
     def leave(self) -> None:
-        assert self._client is not None
-        self._client.close()
+        if self._client is not None:
+            self._client.close()
 
 
 def _seen(received: bytes, messages: list[Message]) -> Seen:
@@ -203,6 +203,7 @@ class ByHttp:
     def leave(self) -> None:
         if self._connection is not None:
             self._connection.close()
+        self._response = None
 
 
 class LateRequest(ByHttp):
@@ -406,10 +407,6 @@ def expected(change: str, way: str, holder: str) -> set[Seen]:
     if "expires" in change:
         # Nothing marks this instant. A guard that runs after it says no, whatever its snapshot;
         # rows that were made before it stay for `limits.snapshot_s`.
-        if holder in ("a suspended EXECUTE", "a suspended FETCH") or "HOLD" in holder:
-            return {Seen.VALUE}
-        if holder == "a cursor as a portal":
-            return {Seen.VALUE}
         return {Seen.VALUE, Seen.NOTHING} if way in ("kept", "running") else {Seen.NOTHING}
     if any(word in change for word in _POLICY):
         return {
@@ -457,19 +454,36 @@ def changing(postgres: EmbeddedPostgres, make_database: MakeDatabase) -> Iterato
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _take(changing: Changing, holders: Sequence[Holder]) -> None:
+    for holder in holders:
+        holder.take(changing.side)
+
+
+def _take_before_it_ends(changing: Changing, holders: Sequence[Holder]) -> None:
+    """Under a grant that ends soon; later, where that was too soon for a slow machine."""
+    for seconds in (2, 4, 8, 16, 32):
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        changing.world.record(PERSON, "profile", "given", until=until.isoformat())
+        try:
+            _take(changing, holders)
+        except AssertionError:
+            for holder in holders:
+                holder.leave()
+        else:
+            return
+    raise AssertionError("the machine is too slow to hold on to anything")
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_held_shows_nothing_that_may_not_be_seen_any_more(
     changing: Changing, change: str
 ) -> None:
-    if "expires" in change:
-        until = datetime.now(UTC) + timedelta(seconds=1.5)
-        changing.world.record(PERSON, "profile", "given", until=until.isoformat())
     holders = [
         (way, name, make()) for way, holders in WAYS.items() for name, make in holders.items()
     ]
     try:
-        for _, _, holder in holders:
-            holder.take(changing.side)
+        take = _take_before_it_ends if "expires" in change else _take
+        take(changing, [holder for _, _, holder in holders])
         CHANGES[change](changing)
         for way, name, holder in holders:
             seen = holder.show()
