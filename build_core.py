@@ -90,6 +90,8 @@ def build(root: Path = ROOT) -> bool:
         return _stay_pure("there is nothing to compile")
     if (reason := _why_not()) is not None:
         return _stay_pure(reason)
+    # As they are now: compiling takes a minute, and they may be edited meanwhile.
+    digests = {module: _digest(root / module) for module in sources}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "mypy.ini").write_text(_CONFIGURATION)
         try:
@@ -109,7 +111,7 @@ def build(root: Path = ROOT) -> bool:
         last = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["no message"]
         return _stay_pure(f"mypyc or the C compiler failed: {last[0]}")
     for source in sources:
-        _note(root / source).write_text(_digest(root / source) + "\n")
+        _note(root / source).write_text(digests[source] + "\n")
     print(f"compiled with mypyc: {len(sources)} modules")
     return True
 
