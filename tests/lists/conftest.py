@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -42,11 +42,8 @@ async def of_version(version: str, servers: Servers) -> AsyncIterator[asyncpg.Co
     await connection.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _say_which_versions(pytestconfig: pytest.Config) -> Iterator[None]:
-    yield
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None and _looked_at:
-        reporter.write_line(
-            f"\nlists held against PostgreSQL {', '.join(dict.fromkeys(_looked_at))}"
-        )
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which servers the lists were held against."""
+    if _looked_at:
+        versions = ", ".join(dict.fromkeys(_looked_at))
+        terminalreporter.write_line(f"lists held against PostgreSQL {versions}")
