@@ -39,7 +39,8 @@ nightly: install-dev ## Every test, those too that show what the others would fi
 .PHONY: test-uncompiled
 test-uncompiled: install-dev ## The tests of the compiled modules, with the same modules uncompiled
 	@rm -rf build/uncompiled && mkdir -p build/uncompiled
-	@cp -r proxy tests policies benchmarks build_core.py pyproject.toml build/uncompiled/
+	@tar -cf - --exclude=node_modules proxy tests policies benchmarks build_core.py pyproject.toml \
+		| tar -xf - -C build/uncompiled
 	@cd build/uncompiled && ../../$(BIN)/python build_core.py --clean && \
 		../../$(BIN)/python -m pytest -q $(PARALLEL) tests/wire tests/access_log tests/rewrite/test_lift.py
 
