@@ -63,7 +63,7 @@ async def answering(arena: Arena) -> Player:
 
 async def amid_rows(arena: Arena) -> Player:
     player = await answering(arena)
-    _upstream(arena, player).answer(50)
+    _upstream(arena, player).answer(56)
     await arena.settle()
     return player
 
@@ -234,5 +234,27 @@ def test_who_does_not_speak_the_protocol_is_told_so_and_cut_off(message: bytes) 
         await arena.settle()
         assert player.line.is_closing()
         assert player.got[:1] == b"E"
+
+    play(moves)
+
+
+@pytest.mark.parametrize("end", ["upstream lost", "shut down", "record lost"])
+def test_in_the_middle_of_a_row_nothing_else_is_said(end: str) -> None:
+    async def moves(arena: Arena) -> None:
+        player = await amid_rows(arena)
+        replies = player.session._replies
+        assert replies is not None
+        assert not replies.is_between_messages
+        got = bytes(player.got)
+        if end == "upstream lost":
+            _upstream(arena, player).cut()
+        elif end == "shut down":
+            player.session.end_now(m.refusal("FATAL", "57P01", "shutting down"))
+        else:
+            player.session._record_failed()
+        await arena.settle()
+        assert player.line.is_closing()
+        # An error would be taken for a part of the row.
+        assert bytes(player.got) == got
 
     play(moves)
