@@ -234,6 +234,7 @@ def _lifted(client: Client) -> None:
 _PARSED: Final = m.parse(b"s", SELECT.encode())
 _BOUND: Final = (m.parse(b"", ROWS.encode()), m.bind(b"p", b""))
 _AGAIN: Final = (m.bind(b"", b"s"), m.execute(b""))
+_UNNAMED: Final = (m.parse(b"", SELECT.encode()), m.bind(b"", b""), m.execute(b""))
 
 # Asked anew: the newest state, whatever was prepared.
 NEW: Final[Mapping[str, Callable[[], Holder]]] = {
@@ -248,6 +249,15 @@ NEW: Final[Mapping[str, Callable[[], Holder]]] = {
     ),
     "a pipeline": lambda: BySession(_flushed, _sent(*_AGAIN)),
     "a plan shared by literals": lambda: BySession(_lifted, _query(f"{SELECT} AND id <> 200")),
+    # Taken as a whole where it has come before (session/steady.py).
+    "a known exchange": lambda: BySession(
+        lambda client: [_sent(_PARSED)(client), *(_sent(*_AGAIN)(client) for _ in range(4))],
+        _sent(*_AGAIN),
+    ),
+    "a known Parse": lambda: BySession(
+        lambda client: [_sent(*_UNNAMED)(client) for _ in range(4)], _sent(*_UNNAMED)
+    ),
+    "a known text": lambda: BySession(_queries(*[SELECT] * 4), _query(SELECT)),
     "a request": ByHttp,
     "a request that comes slowly": LateRequest,
 }
