@@ -20,8 +20,8 @@ from tests.world import World
 
 MARK: Final = b"xqzv"
 RIGHTS: Final = """
-GRANT USAGE ON SCHEMA crm TO consent_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA crm TO consent_reader;
+GRANT USAGE ON SCHEMA crm, private TO consent_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA crm, private TO consent_reader;
 """
 # Each reads `n` of a relation, in another place of the statement.
 FORMS: Final = (
