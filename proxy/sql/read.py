@@ -274,6 +274,7 @@ class _Walker:
         self._lists = lists
         self._function_items: set[str] = set()
         self._has_unnamed_function = False
+        self._sets: Tree | None = None  # a call of set_config
         self._item_names: set[str] = set()
         self._with_queries: dict[str, list[Tree]] = {}
         self._with_uses: dict[str, list[DerivedUse]] = {}
@@ -602,10 +603,21 @@ class _Walker:
             raise self._ambiguous()
         self._schema_references.append(_SchemaReference(node, None, is_captured=False))
 
+    def _no_store(self) -> None:
+        """A setting outlives the statement: what it was given from a row, or because of one, could
+        be shown after a withdrawal, and without a record. The catalog's relations hold no such.
+        """
+        if self._sets is not None and any(
+            use.relation.schema not in ("pg_catalog", "information_schema")
+            for use in self.reading.uses
+        ):
+            raise function_refusal(["set_config"], self._sets)
+
     def finish(self) -> None:
         """Give guards a name of their own where the relation's is ambiguous, then put the guards'
         names into the references.
         """
+        self._no_store()
         for reference in self._schema_references:
             if reference.use is not None and reference.is_captured:
                 self._renamed[id(reference.use)] = reference.use
@@ -668,6 +680,8 @@ class _Walker:
 
     def _is_confined(self, name: str, count: int, node: Tree) -> bool:
         if (name, count) in ARGUMENT_CHECKED:
+            if name == "set_config":
+                self._sets = self._sets or node
             return _names_free_setting(name, node)
         return is_catalog_call(name, count)
 

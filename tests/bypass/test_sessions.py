@@ -194,6 +194,19 @@ ATTEMPTS = [
     _setting("the purpose as two values", "SET consent.purpose = 'profile', 'service'"),
     _setting("the purpose as an expression", "SET consent.purpose = service", _PURPOSE),
     _setting("something near the purpose", "SET consent.purposes = 'service'"),
+    # A setting would keep a value beyond a withdrawal, and show it without a record.
+    *(
+        _setting(f"as a store, {name}", sql, FUNCTION)
+        for name, sql in (
+            ("of a value", "SELECT set_config('application_name', (SELECT alias FROM crm.people WHERE id = 6), false)"),
+            ("not told", "SELECT count(set_config('application_name', alias, false)) FROM crm.people"),
+            ("of a bit", "SELECT CASE WHEN EXISTS (SELECT 1 FROM crm.people WHERE alias = 'alias6') THEN set_config('jit', 'on', false) ELSE set_config('jit', 'off', false) END"),
+            ("of a zone", "SELECT set_config('timezone', '<' || alias || '>1', false) FROM crm.people WHERE id = 6"),
+            ("through a CTE", "WITH x AS (SELECT max(alias) AS a FROM crm.people) SELECT set_config('application_name', a, false) FROM x"),
+            ("in a condition", "SELECT 1 FROM crm.people WHERE set_config('application_name', alias, false) IS NULL"),
+        )
+    ),
+    _setting("set beside the catalog", "SELECT set_config('bytea_output', 'hex', false) FROM pg_settings WHERE name = 'bytea_output'", Answered(1)),
     _setting("showing all", "SHOW ALL"),
     _setting("showing a folder", "SHOW data_directory"),
     _setting("current_setting of a folder", "SELECT current_setting('data_directory')", FUNCTION),
