@@ -181,19 +181,19 @@ def _constraints(visible: VisibleCatalog) -> tuple[int, ...]:
 
 
 def is_visible_column(visible: VisibleCatalog, oid: str, attnum: str) -> Node:
-    """Of whole relations any column; of others those that are visible. No system columns."""
+    """Of whole relations any column; of others those that are visible, and the system's."""
     whole = [each.oid for each in visible.relations if each.is_whole]
+    others = [each.oid for each in visible.relations if not each.is_whole]
     parts = [
         (each.oid, shown.attnum)
         for each in visible.relations
         if not each.is_whole
         for shown in each.columns
     ]
+    is_systems = compare(column(attnum), "<", cast(exp.Literal.string("0"), "int2"))
     return any_of(
-        all_of(
-            is_one_of_oids(column(oid), whole),
-            compare(column(attnum), ">", cast(exp.Literal.string("0"), "int2")),
-        ),
+        is_one_of_oids(column(oid), whole),
+        all_of(is_one_of_oids(column(oid), others), is_systems),
         is_one_of_columns(column(oid), column(attnum), parts),
     )
 

@@ -108,9 +108,12 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "shobj_description": _calls(Things.DATABASES, 2),
 }
 
-# Without arguments, on no list, and what they tell is no secret: which extensions the server could
-# install, and the number of the process that answers (not that of BackendKeyData, the proxy's own).
-_HARMLESS: Final = frozenset({("pg_available_extensions", 0), ("pg_backend_pid", 0)})
+# On no list, and what they tell is no secret: which extensions the server could install, the number
+# of the process that answers (not that of BackendKeyData, the proxy's own), and what stands in an
+# access control list, of which none is shown.
+_HARMLESS: Final = frozenset(
+    {("aclexplode", 1), ("pg_available_extensions", 0), ("pg_backend_pid", 0)}
+)
 
 
 def catalog_call(name: str, count: int) -> CatalogCall | None:

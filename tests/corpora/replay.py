@@ -1,7 +1,7 @@
 """Send what real tools sent to a database and to the proxy in front of its twin, and compare.
 
 The two databases are copies of each other, object ids included; only the proxy's one has the
-ledger. Every answer is compared message by message, byte for byte.
+ledger, and what else the proxy hides. Every answer is compared message by message, byte for byte.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxy.demo.embedded import EmbeddedPostgres
+from proxy.errors import Refused
+from proxy.sql.grammar import parse
 from proxy.wire import messages as m
 from proxy.wire.startup import startup_message
 from tests.wire.raw import Raw
@@ -34,8 +36,34 @@ CAPTURED_IDS: Final = {
 COMPARED_FIELDS: Final = "SVCM"
 # Lengths are part of messages: names that stand for each other are equally long.
 ROLE, DIRECT_ROLE = "consent_reader", "corpora_reader"
-DATABASE, TWIN = f"corpora_p_{os.getpid()}", f"corpora_d_{os.getpid()}"
 Message = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the proxy's database holds, and what its twin does."""
+
+    name: str
+    policy: Path
+    hidden: str = ""  # SQL: what is there and not shown
+    removed: str = ""  # SQL: how it is really removed
+
+    @property
+    def database(self) -> str:
+        return f"corpora_{self.name}_p_{os.getpid()}"
+
+    @property
+    def twin(self) -> str:
+        return f"corpora_{self.name}_d_{os.getpid()}"
+
+
+OPEN: Final = Case("open", HERE / "policy")
+HALF: Final = Case(
+    "half",
+    HERE / "hidden",
+    (HERE / "hidden.sql").read_text(encoding="utf-8"),
+    (HERE / "removed.sql").read_text(encoding="utf-8"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +91,7 @@ class Outcome:
     refusal: str = ""  # the reason, where the proxy refused it
     message: str = ""  # what it said
     difference: str = ""  # where the two answers differ
+    answer: bytes = b""  # the proxy's
 
 
 @dataclass(slots=True)
@@ -75,30 +104,37 @@ class Twins:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
-def replay_all(postgres: EmbeddedPostgres, folder: Path) -> list[Outcome]:
+def replay_all(postgres: EmbeddedPostgres, folder: Path, case: Case = OPEN) -> list[Outcome]:
     """Every captured statement, by a database and by a proxy in front of its twin."""
-    postgres.run(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
-    postgres.run((HERE / "database.sql").read_text(), database=DATABASE)
-    postgres.run(f"CREATE DATABASE {TWIN} TEMPLATE {DATABASE}")
+    postgres.run(f"CREATE DATABASE {case.database} TEMPLATE template0")
+    postgres.run((HERE / "database.sql").read_text(), database=case.database)
+    postgres.run(case.hidden, database=case.database)
+    postgres.run(f"CREATE DATABASE {case.twin} TEMPLATE {case.database}")
+    postgres.run(case.removed, database=case.twin)
     postgres.run(f"CREATE ROLE {DIRECT_ROLE} LOGIN IN ROLE pg_read_all_data")
     found: list[Outcome] = []
     try:
-        with World(postgres, DATABASE, HERE / "policy", folder) as world:
-            for corpus in corpora(postgres):
-                found += asyncio.run(_replayed(world, postgres, corpus))
+        with World(postgres, case.database, case.policy, folder) as world:
+            for corpus in corpora(postgres, case):
+                found += asyncio.run(_replayed(world, postgres, corpus, case))
     finally:
         postgres.run(f"DROP ROLE {DIRECT_ROLE}")
     return found
 
 
-async def _replayed(world: World, postgres: EmbeddedPostgres, corpus: Corpus) -> list[Outcome]:
+async def _replayed(
+    world: World, postgres: EmbeddedPostgres, corpus: Corpus, case: Case
+) -> list[Outcome]:
     place = f"{postgres.socket_folder}/.s.PGSQL.{postgres.socket_port}"
     through = await Raw.login(
-        world.address[1], DATABASE, "tool", world.passwords["tool"], **corpus.startup
+        world.address[1], case.database, "tool", world.passwords["tool"], **corpus.startup
     )
     _ = await through.query("SELECT 1")  # from here on it has an upstream and its settings
-    direct = await direct_login(place, DIRECT_ROLE, TWIN, corpus.startup)
-    names = ((TWIN.encode(), DATABASE.encode()), (DIRECT_ROLE.encode(), ROLE.encode()))
+    direct = await direct_login(place, DIRECT_ROLE, case.twin, corpus.startup)
+    names = (
+        (case.twin.encode(), case.database.encode()),
+        (DIRECT_ROLE.encode(), ROLE.encode()),
+    )
     twins = Twins(direct, through, names)
     await replay(twins, corpus)
     direct.close()
@@ -106,10 +142,10 @@ async def _replayed(world: World, postgres: EmbeddedPostgres, corpus: Corpus) ->
     return twins.outcomes
 
 
-def corpora(postgres: EmbeddedPostgres) -> tuple[Corpus, ...]:
+def corpora(postgres: EmbeddedPostgres, case: Case) -> tuple[Corpus, ...]:
     """Every captured tool; captured object ids become those of this database."""
     ids = {
-        captured: postgres.run(f"SELECT ({shown})::oid", database=DATABASE).strip()
+        captured: postgres.run(f"SELECT ({shown})::oid", database=case.database).strip()
         for captured, shown in CAPTURED_IDS.items()
     }
     found = []
@@ -117,7 +153,7 @@ def corpora(postgres: EmbeddedPostgres) -> tuple[Corpus, ...]:
         read: dict[str, Any] = json.loads(path.read_text())
         sent = tuple(
             Sent(
-                text=_with_names(each["text"], ids),
+                text=_with_names(each["text"], ids, case.database),
                 is_parsed=each["message"] == "Parse",
                 types=tuple(each.get("types", ())),
             )
@@ -127,10 +163,10 @@ def corpora(postgres: EmbeddedPostgres) -> tuple[Corpus, ...]:
     return tuple(found)
 
 
-def _with_names(text: str, ids: dict[str, str]) -> str:
+def _with_names(text: str, ids: dict[str, str], database: str) -> str:
     """The text with the object ids and the name of this database."""
     text = re.sub(r"\b\d{5}\b", lambda found: ids.get(found[0], found[0]), text)
-    return text.replace('"dealer".', f'"{DATABASE}".')
+    return text.replace('"dealer".', f'"{database}".').replace("'dealer'", f"'{database}'")
 
 
 async def direct_login(place: str, user: str, database: str, startup: dict[str, str]) -> Raw:
@@ -178,13 +214,15 @@ async def replay(twins: Twins, corpus: Corpus) -> None:
         twins.through.send(message)
         seen = await twins.through.until_ready()
         outcome.refusal, outcome.message = _refusal(seen)
+        outcome.answer = b"".join(data for _, data in seen)
         if not outcome.refusal:
-            twins.direct.send(message.replace(DATABASE.encode(), TWIN.encode()))
+            direct, through = twins.names[0]
+            twins.direct.send(message.replace(through, direct))
             expected = await twins.direct.until_ready()
             outcome.difference = difference(
                 [_comparable(each, twins.names) for each in expected],
                 [_comparable(each, ()) for each in seen],
-                is_ordered="order by" in sent.text.lower(),
+                is_ordered=_is_ordered(sent.text),
             )
         await _settle(twins, seen)
 
@@ -240,6 +278,17 @@ def difference(expected: list[Message], seen: list[Message], *, is_ordered: bool
         if one != other:
             return f"{one[0]} {one[1]!r} != {other[0]} {other[1]!r}"
     return f"{len(expected)} messages, not {len(seen)}"
+
+
+def _is_ordered(text: str) -> bool:
+    """Whether a statement's own rows come in an order, not only those of something within it."""
+    try:
+        return any(
+            "sortClause" in statement.node or statement.kind != "SelectStmt"
+            for statement in parse(text)
+        )
+    except Refused:
+        return True
 
 
 def _sorted_rows(messages: list[Message]) -> list[Message]:

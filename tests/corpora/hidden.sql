@@ -1,0 +1,28 @@
+-- Beside what the tool may see: columns between others, tables, and everything that hangs on them.
+create type crm.secret_level as enum ('secret_low','secret_high');
+create domain crm.secret_code as text check (value <> 'secret constant');
+alter table crm.orders add secret_level crm.secret_level default 'secret_low', add secret_note crm.secret_code collate "C";
+alter table crm.orders add constraint secret_unique unique (secret_note), add constraint secret_check check (secret_note <> 'secret constant');
+alter table crm.orders add amount_2 numeric generated always as (amount * 2) stored;
+alter table crm.orders add ordered_on date not null default date '2026-01-01';
+comment on column crm.orders.secret_note is 'secret remark';
+create table crm.secret_table(secret_id bigint primary key, customer_id bigint references crm.customers, order_id bigint unique references crm.orders);
+comment on table crm.secret_table is 'secret remark';
+alter table crm.orders add secret_id bigint references crm.secret_table;
+create index secret_index on crm.orders(secret_note) include (amount);
+create index secret_partial on crm.orders(amount) where secret_level = 'secret_high';
+create index secret_expression on crm.orders((lower(secret_note)));
+comment on index crm.secret_index is 'secret remark';
+create view crm.secret_view as select order_id, secret_note from crm.orders where secret_note <> 'secret constant';
+create materialized view crm.secret_summary as select secret_level, count(*) as secret_count from crm.orders group by 1;
+create table crm.secret_child() inherits (crm.web_visits);
+create schema secret_schema;
+create table secret_schema.secret_elsewhere(secret_id bigint references crm.customers);
+create function crm.secret_function() returns trigger language plpgsql as 'begin return new; end';
+create trigger secret_trigger before update on crm.customers for each row execute function crm.secret_function();
+create rule secret_rule as on delete to crm.orders do instead nothing;
+create statistics crm.secret_statistics on secret_note, amount from crm.orders;
+create sequence crm.secret_sequence;
+grant usage on schema secret_schema to public;
+insert into crm.secret_table select i, i, i from generate_series(1, 7) i;
+analyze;
