@@ -133,7 +133,7 @@ async def test_no_value_names_a_setting_that_is_not_shown(customer: Customer, na
     await customer.admin.execute("ALTER ROLE catalog_reader RESET app.token")
 
 
-# They take no id and no name of a thing; or their answers are names alone, rights, or of a type's own values.
+# They take no id and no name of a thing; or they answer with names alone, rights, values of enums.
 UNCONFINED = frozenset(
     """
     acldefault current_database current_schema current_schemas current_user enum_first enum_last
