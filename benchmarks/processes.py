@@ -42,7 +42,11 @@ class Target:
 
     def memory_bytes(self) -> int:
         """Of the process tree, each page shared among processes counted by its share (PSS)."""
-        return sum(each.memory_full_info().pss for each in self.processes())
+        total = 0
+        for each in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                total += each.memory_full_info().pss
+        return total
 
 
 @contextlib.contextmanager
