@@ -56,7 +56,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "load": [round(load, 1) for load in os.getloadavg()],
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "proxy_is_compiled": not str(client.__file__).endswith(".py"),
         "sqlglot_is_compiled": not str(parser.__file__).endswith(".py"),
