@@ -247,7 +247,7 @@ def execute_ahead(data: bytes, portal: bytes) -> int:
         kind = data[pos]
         end = pos + length + 1
         if kind == 0x45:  # Execute: portal name, NUL, Int32 row limit
-            if data[pos + 5 : end - 4] != portal + b"\0" or length != len(portal) + 9:
+            if length != len(portal) + 9 or data[pos + 5 : end - 4] != portal + b"\0":
                 return EXECUTE_NONE
             return EXECUTE_WHOLE if data[end - 4 : end] == b"\0\0\0\0" else EXECUTE_LIMITED
         if kind != 0x44:  # Describe

@@ -209,6 +209,8 @@ def command_complete(tag: str) -> bytes:
 
 def read_tag(whole: bytes) -> str:
     """The command tag of a CommandComplete."""
+    if len(whole) < 6 or whole[-1]:
+        raise UpstreamProtocolError("malformed CommandComplete message")
     return whole[5:-1].decode("ascii", "replace")
 
 

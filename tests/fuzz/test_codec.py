@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ClientProtocolError, UpstreamProtocolError
 from proxy.wire import messages as m
+from proxy.wire.framing import execute_ahead
 from proxy.wire.scram import ScramClient, ScramError, ScramServer
 from proxy.wire.startup import StartupMessage, read_options, read_packet, startup_message
 from tests.fuzz.arena import Arena, play
@@ -27,7 +28,7 @@ WORDS: Final = TEXTS.filter(lambda text: text == "".join(text.split()))
 READERS: Final[tuple[Callable[[bytes], Any], ...]] = (
     m.read_query, m.read_parse, m.read_bind, m.read_target, m.read_execute, m.read_tag,
     m.read_fields, m.read_parameter_status, m.read_parameter_types, m.read_columns, m.read_status,
-    lambda whole: m.read_row(whole, 0),
+    lambda whole: m.read_row(whole, 0), lambda whole: execute_ahead(whole, b""),
 )  # fmt: skip
 
 

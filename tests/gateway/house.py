@@ -73,7 +73,7 @@ CREATE TABLE crm.things (
   free json, tree jsonb, numbers int8[], texts text[], instants timestamptz[], nested int[],
   colour crm.colour, span interval, place point, boxes box[]
 );
-CREATE VIEW crm.many AS
+CREATE TABLE crm.many AS
   SELECT i AS id, repeat('x', 100) AS filler FROM generate_series(1, 200000) AS i;
 """
 

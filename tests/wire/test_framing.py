@@ -106,4 +106,5 @@ def test_an_execute_is_found_only_directly_behind_its_bind() -> None:
     assert ahead(m.SYNC_MESSAGE + whole, b"p") == framing.EXECUTE_NONE
     assert ahead(m.execute(b"q") + whole, b"p") == framing.EXECUTE_NONE
     assert ahead(whole[:-1], b"p") == framing.EXECUTE_NONE
+    assert ahead(m.message(m.EXECUTE, b""), b"p") == framing.EXECUTE_NONE
     assert ahead(b"", b"p") == framing.EXECUTE_NONE

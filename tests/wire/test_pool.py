@@ -35,8 +35,8 @@ async def test_every_connection_has_the_settings_that_the_readers_take_for_grant
 
 
 async def test_a_lease_waits_for_its_turn_and_no_longer_than_allowed(pool: Pool) -> None:
-    pool._wait_s = 0.05
     first, second = await pool.acquire(), await pool.acquire()
+    pool._wait_s = 0.05
     with pytest.raises(Refused) as refused:
         await pool.acquire()
     assert refused.value.reason is Reason.TOO_MANY_CONNECTIONS
