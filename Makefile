@@ -22,7 +22,7 @@ PYTEST_OPTIONS ?=
 
 .PHONY: help
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 .PHONY: demo
 demo: install ## A car dealer's customer database behind the proxy, with five things to try
@@ -35,6 +35,10 @@ test: install-dev ## The tests, against a real PostgreSQL
 .PHONY: nightly
 nightly: install-dev ## Every test, those too that show what the others would find
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+.PHONY: noninterference
+noninterference: install-dev ## Two hundred thousand generated statements, each answered by two databases
+	@$(BIN)/python -m tests.noninterference $(NONINTERFERENCE_OPTIONS)
 
 .PHONY: test-uncompiled
 test-uncompiled: install-dev ## The tests of the compiled modules, with the same modules uncompiled
