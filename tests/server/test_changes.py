@@ -39,7 +39,9 @@ def test_a_changed_policy_is_in_force_for_open_sessions_too(
     with place.serving(*workers) as running, running.connect() as session:
         assert session.execute(PEOPLE).fetchall() == MASKED
         place.write_policy(STRICTER)
-        eventually(lambda: everywhere(running, PEOPLE, HIDDEN), "the stricter policy")
+        wanted = 2 * max(1, len(workers))
+        eventually(lambda: len(place.records("policy.loaded")) == wanted, "the stricter policy")
+        eventually(lambda: everywhere(running, PEOPLE, HIDDEN), "the stricter policy in force")
         # Prepared by the driver under the older policy, or not: what counts is when it runs.
         assert session.execute(PEOPLE, prepare=True).fetchall() == HIDDEN
     revisions = {record["policy"] for record in place.records("policy.loaded")}
