@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -50,7 +50,14 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(*, customers: int, durability: Durability, with_poolers: bool = True) -> Iterator[Stand]:
+def stand(
+    *,
+    customers: int,
+    durability: Durability,
+    with_poolers: bool = True,
+    program: Sequence[str] = (),
+) -> Iterator[Stand]:
+    """`program`: what is run in place of `consent-proxy serve`, with its arguments."""
     folder = Path(tempfile.mkdtemp(prefix="proxy-bench-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -66,7 +73,7 @@ def stand(*, customers: int, durability: Durability, with_poolers: bool = True) 
             database=DATABASE,
             pid=server.pid,
         )
-        proxy = stack.enter_context(_proxy(folder, server, durability))
+        proxy = stack.enter_context(_proxy(folder, server, durability, program))
         wanted = installed() if with_poolers else ()
         poolers = tuple(stack.enter_context(pooler(folder, direct)) for pooler in wanted)
         yield Stand(direct=direct, proxy=proxy, poolers=poolers, server=server)
@@ -87,7 +94,9 @@ async def build_dealership(server: EmbeddedPostgres, customers: int) -> None:
 
 
 @contextlib.contextmanager
-def _proxy(folder: Path, server: EmbeddedPostgres, durability: Durability) -> Iterator[Target]:
+def _proxy(
+    folder: Path, server: EmbeddedPostgres, durability: Durability, program: Sequence[str]
+) -> Iterator[Target]:
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o600)
     (folder / "consent-proxy.yaml").write_text(
@@ -109,7 +118,7 @@ access_log: {{folder: access-log, durability: {durability}}}
     secrets.add(TOOL, "tool")
     secrets.set_password(TOOL, PASSWORD)
     ready_file = folder / "ready.json"
-    command = [str(Path(sys.executable).parent / "consent-proxy"), "serve"]
+    command = list(program) or [str(Path(sys.executable).parent / "consent-proxy"), "serve"]
     command += ["--config", str(folder / "consent-proxy.yaml"), "--ready-file", str(ready_file)]
     with running(command) as process:
         wait(process, ready_file.exists)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+from proxy.effort import UNBOUNDED, Effort
 from proxy.errors import Reason, Refused
 from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
@@ -96,6 +97,7 @@ class Enforcer:
         self._out_of_service = frozenset(out_of_service(policy, catalog))
         self.guards = GuardStore(policy, catalog, self._out_of_service)
         self._lists = Lists(catalog=catalog, own=Permitted(policy, catalog))
+        self._effort = UNBOUNDED  # of the plan that is being made
 
     def __getstate__(self) -> tuple[Policy, Catalog, StatementLimits, SettingLimits]:
         return (self.policy, self.catalog, self._limits, self._setting_limits)
@@ -105,10 +107,19 @@ class Enforcer:
 
     # --- statements ---
 
-    def plan(self, text: str, context: PlanContext) -> tuple[Plan | Refused, ...]:
+    def plan(
+        self, text: str, context: PlanContext, effort: Effort = UNBOUNDED
+    ) -> tuple[Plan | Refused, ...]:
         """The plans of a query string's statements, in order. A refusal ends the list: what
         stands behind it is not run, as behind a statement that fails.
+
+        Raises TooMuchEffort where they cost more than `effort` allows.
         """
+        self._effort = effort
+        return self._plan(text, context)
+
+    def _plan(self, text: str, context: PlanContext) -> tuple[Plan | Refused, ...]:
+        self._effort.text(text)
         try:
             check_size(text, self._limits.statement_bytes, self._limits.statement_nesting)
             check_parameter_types(context.parameter_types, self._lists)
@@ -122,6 +133,7 @@ class Enforcer:
             return (Refused(Reason.SYNTAX, message),)
         plans: list[Plan | Refused] = []
         for statement in statements:
+            self._effort.statement()
             try:
                 plan = self._statement(statement, context)
             except Refused as refused:
@@ -200,7 +212,7 @@ class Enforcer:
         context = replace(context, parameter_types=types)
         plan = self._enclosed(Kind.PREPARE, statement, context, "")
         inner_text = canonical_inner(statement.text, statement.kind)
-        (inner,) = self.plan(inner_text, replace(context, is_extended=True))
+        (inner,) = self._plan(inner_text, replace(context, is_extended=True))
         if isinstance(inner, Refused):
             raise _elsewhere(inner)
         # PREPARE itself reads nothing: its EXECUTE does, and is recorded with these tables.
@@ -258,6 +270,7 @@ class Enforcer:
 
     def _query(self, node: Tree, text: str, context: PlanContext) -> _Rewritten:
         """Read, resolve, decide, rewrite, check. `node` becomes the expected tree."""
+        self._effort.query(text)
         reading = read(node, self._resolver(context), self._lists)
         relations, schemas = places(read_query(text))
         uses = _paired(reading, relations)
@@ -265,7 +278,7 @@ class Enforcer:
         purpose = context.purpose or ""  # without one, no relation has been resolved
         wanted = [self.guards.wanted(use, reading) for use in uses]
         prepared = [
-            self.guards.guard(use.relation, context.tool, purpose, names)
+            self.guards.guard(use.relation, context.tool, purpose, names, self._effort)
             for use, names in zip(uses, wanted, strict=True)
         ]
         asked = Asked(
@@ -291,6 +304,7 @@ class Enforcer:
             call.expect()
         for use, (stand, tree) in zip(uses, stands, strict=True):
             expect_guard(use, tree, is_lateral=stand.is_lateral)
+        self._effort.result(final)
         check(final, {"SelectStmt": node})
         return _Rewritten(
             text=final,
@@ -318,10 +332,14 @@ class Enforcer:
 
     def _stand(self, prepared: Prepared, use: RelationUse, asked: Asked) -> tuple[Stand, GuardTree]:
         guard = prepared.guard
-        pushed = push_down(guard, use, asked) if guard is not None else None
+        pushed = None
+        if guard is not None:
+            self._effort.conditions(asked.reading.comparisons)
+            pushed = push_down(guard, use, asked)
         if pushed is None:
             return Stand(prepared.text, use.alias), prepared.tree
         text = sql_text(pushed.query)
+        self._effort.made(len(text))
         return Stand(text, use.alias, is_lateral=pushed.is_lateral), GuardTree(text)
 
     def _resolver(self, context: PlanContext) -> NameResolver:

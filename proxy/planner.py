@@ -1,9 +1,9 @@
-"""Plans, found or made: the cache over `enforce.py`, and a worker process for long statements.
+"""Plans, found or made: the cache over `enforce.py`, and processes for statements that cost much.
 
-A short statement is read in the event loop (a millisecond or two, once per text); a long one in
-another process with a deadline and a memory limit, so that no statement holds up the others and a
-reader that dies takes nothing with it. A plan whose making fails in any unforeseen way is a
-refusal: unsure means no.
+What is known to cost little is planned in the event loop (a millisecond or two, once per text);
+what is long, or turns out to cost more (`effort.py`), in another process with a deadline and a
+memory limit, so that no statement holds up the others and a reader that dies takes nothing with it.
+A plan whose making fails in any unforeseen way is a refusal: unsure means no.
 """
 
 from __future__ import annotations
@@ -13,22 +13,36 @@ import multiprocessing
 import resource
 import signal
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Final
 
 import structlog
 
+from proxy.effort import UNBOUNDED, Effort, TooMuchEffort
 from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
 from proxy.rewrite.lift import LiftedPlans, Template
 from proxy.rewrite.plan import Plan, PlanContext
+from proxy.turns import Turns
 
 Plans = tuple[Plan | Refused, ...]
 
-# Longer texts go to the worker: reading takes some 3 µs per byte, and the loop has 5 ms.
-INLINE_BYTES: Final = 1024
+# The loop has 5 ms: where caches are cold a statement takes up to twice what was estimated, and the
+# step that finds out is done already. Of longer texts it is known without looking at them.
+INLINE_EFFORT_US: Final = 2500.0
+INLINE_CHARACTERS: Final = 2048
+# Texts that were begun in the loop and found to cost too much: they are not begun again.
+COSTLY_TEXTS_MAX: Final = 256
+# What a reader has on its desk for long, and what for a moment.
+LONG_CHARACTERS: Final = 16 * 1024
+READERS: Final = 2
+# A template is made when the statements that wait have been served; more than these are not wanted.
+TEMPLATE_DELAY_S: Final = 0.005
+TEMPLATES_WAITING_MAX: Final = 64
 CACHE_ENTRIES_MAX: Final = 4096
 # A text is its own key: the cache must not keep megabytes of them.
 CACHED_TEXT_MAX: Final = 16 * 1024
@@ -45,13 +59,19 @@ class Planner:
 
     def __init__(self, enforcer: Enforcer) -> None:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_MAX))
-        self._enforcer = enforcer
         self._cache: OrderedDict[tuple[str, PlanContext], Plans] = OrderedDict()
-        self._lifted = LiftedPlans(self._make)
-        self._worker = Worker(enforcer)
+        self._costly: OrderedDict[tuple[str, PlanContext], None] = OrderedDict()
+        self._templates: deque[Callable[[], None]] = deque()
+        self._begin(enforcer)
         self.hits = 0  # found by their text
         self.lifted = 0  # found by their text without its literals
         self.misses = 0  # made
+
+    def _begin(self, enforcer: Enforcer) -> None:
+        self._enforcer = enforcer
+        self._lifted = LiftedPlans(partial(_make_in_loop, enforcer), self._later)
+        self._readers = [Reader(enforcer) for _ in range(READERS)]
+        self._turns = Turns(self._readers)
 
     @property
     def revision(self) -> str:
@@ -63,48 +83,56 @@ class Planner:
         return self._enforcer
 
     def replace(self, enforcer: Enforcer) -> None:
-        self._enforcer = enforcer
+        self.close()
         self._cache.clear()
-        self._lifted = LiftedPlans(self._make)
-        self._worker.close()
-        self._worker = Worker(enforcer)
+        self._costly.clear()
+        self._begin(enforcer)
 
     def close(self) -> None:
-        self._worker.close()
+        self._templates.clear()
+        for reader in self._readers:
+            reader.close()
 
     def plan_now(self, text: str, context: PlanContext) -> Plans | None:
         """The plans, if they are known or quickly made; None: ask `plan`."""
-        plans = self._cache.get((text, context))
+        if len(text) > CACHED_TEXT_MAX:
+            return None
+        key = (text, context)
+        plans = self._cache.get(key)
         if plans is not None:
             self.hits += 1
-            self._cache.move_to_end((text, context))
+            self._cache.move_to_end(key)
             return plans
-        if len(text) > INLINE_BYTES:
+        if len(text) > INLINE_CHARACTERS or key in self._costly:
             return None
-        plans, is_found = self._lifted.find(text, context)
-        if plans is not None and is_found:
-            self.lifted += 1
-            return plans
+        try:
+            plans, is_found = self._lifted.find(text, context)
+            if plans is not None and is_found:
+                self.lifted += 1
+                return plans
+            plans = plans or _make_in_loop(self._enforcer, text, context)
+        except TooMuchEffort:
+            self._costly[key] = None
+            if len(self._costly) > COSTLY_TEXTS_MAX:
+                self._costly.popitem(last=False)
+            return None
         self.misses += 1
-        plans = plans or self._make(text, context)
         self._keep(text, context, plans)
         return plans
 
     def template(self, text: str, context: PlanContext) -> Template | None:
         """How the plan of a text is made of its literals, where it is shared by others."""
-        return self._lifted.template(text, context)
-
-    def _make(self, text: str, context: PlanContext) -> Plans:
-        return make_plans(self._enforcer, text, context)
+        return None if len(text) > INLINE_CHARACTERS else self._lifted.template(text, context)
 
     async def plan(self, text: str, context: PlanContext) -> Plans:
-        """The plans, made in the worker process where the text is long."""
+        """The plans, made in another process where that takes long."""
         plans = self.plan_now(text, context)
         if plans is not None:
             return plans
         self.misses += 1
-        enforcer, worker = self._enforcer, self._worker
-        plans = await worker.plan(text, context)
+        enforcer = self._enforcer
+        async with self._turns.turn(context.tool, is_long=len(text) > LONG_CHARACTERS) as reader:
+            plans = await reader.plan(text, context)
         if enforcer is self._enforcer:
             self._keep(text, context, plans)
         return plans
@@ -116,11 +144,43 @@ class Planner:
         if len(self._cache) > CACHE_ENTRIES_MAX:
             self._cache.popitem(last=False)
 
+    def _later(self, make_template: Callable[[], None]) -> bool:
+        """A template is a second plan: not in the same breath, and never two in one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody who would wait
+            make_template()
+            return True
+        if len(self._templates) >= TEMPLATES_WAITING_MAX:
+            return False
+        self._templates.append(make_template)
+        if len(self._templates) == 1:
+            loop.call_later(TEMPLATE_DELAY_S, self._make_template, loop)
+        return True
 
-def make_plans(enforcer: Enforcer, text: str, context: PlanContext) -> Plans:
-    """The plans of a text; whatever goes wrong unforeseen is a refusal, and is told in our log."""
+    def _make_template(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._templates:  # none, if the policy was replaced
+            self._templates.popleft()()
+        if self._templates:
+            loop.call_later(TEMPLATE_DELAY_S, self._make_template, loop)
+
+
+def _make_in_loop(enforcer: Enforcer, text: str, context: PlanContext) -> Plans:
+    """Raises TooMuchEffort."""
+    return make_plans(enforcer, text, context, Effort(INLINE_EFFORT_US))
+
+
+def make_plans(
+    enforcer: Enforcer, text: str, context: PlanContext, effort: Effort = UNBOUNDED
+) -> Plans:
+    """The plans of a text; whatever goes wrong unforeseen is a refusal, and is told in our log.
+
+    Raises TooMuchEffort where they cost more than the effort allows.
+    """
     try:
-        return enforcer.plan(text, context)
+        return enforcer.plan(text, context, effort)
+    except TooMuchEffort:
+        raise
     except Exception as error:  # noqa: BLE001 - a bug in a reader must not let a statement through
         # Where, not what: a traceback's locals would put the tool's literals into our log.
         place = error.__traceback__
@@ -134,34 +194,32 @@ def make_plans(enforcer: Enforcer, text: str, context: PlanContext) -> Plans:
         return (Refused(Reason.NOT_UNDERSTOOD, "the statement could not be read"),)
 
 
-class Worker:
-    """One process that plans long statements, one at a time; it is replaced when it dies."""
+class Reader:
+    """One process that plans statements, one at a time; it is replaced when it dies."""
 
     def __init__(self, enforcer: Enforcer) -> None:
         self._enforcer = enforcer
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
         self._is_closed = False
 
     async def plan(self, text: str, context: PlanContext) -> Plans:
-        async with self._turn:
-            if self._is_closed:
-                return (Refused(Reason.NOT_UNDERSTOOD, "the policy changed; try again"),)
-            try:
-                return await asyncio.wait_for(self._ask(text, context), DEADLINE_S)
-            except (TimeoutError, EOFError, OSError):
-                self._end()
-                _log.warning("a statement was too much for its reader", bytes=len(text))
-                return (
-                    Refused(
-                        Reason.STATEMENT_TOO_DEEP,
-                        "the statement is too large or too deep to be read in time",
-                    ),
-                )
-            except asyncio.CancelledError:
-                self._end()  # its answer would be taken for the next statement's
-                raise
+        if self._is_closed:
+            return (Refused(Reason.NOT_UNDERSTOOD, "the policy changed; try again"),)
+        try:
+            return await asyncio.wait_for(self._ask(text, context), DEADLINE_S)
+        except (TimeoutError, EOFError, OSError):
+            self._end()
+            _log.warning("a statement was too much for its reader", bytes=len(text))
+            return (
+                Refused(
+                    Reason.STATEMENT_TOO_DEEP,
+                    "the statement is too large or too deep to be read in time",
+                ),
+            )
+        except asyncio.CancelledError:
+            self._end()  # its answer would be taken for the next statement's
+            raise
 
     def close(self) -> None:
         self._is_closed = True

@@ -19,6 +19,7 @@ What is unusual is not lifted: then a plan is made as ever.
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 from collections import Counter, OrderedDict
@@ -28,6 +29,7 @@ from typing import Any, Final
 
 import structlog
 
+from proxy.effort import TooMuchEffort
 from proxy.errors import Refused
 from proxy.rewrite.plan import Kind, Plan, PlanContext
 from proxy.rewrite.pushdown import is_plain
@@ -160,14 +162,25 @@ class _Skeleton:
 
     pinned: tuple[int, ...] | None = None
     is_useless: bool = False
+    is_learning: bool = False
     templates: dict[tuple[str, ...], _Template] = field(default_factory=dict)
 
 
-class LiftedPlans:
-    """Finds plans by skeleton. `make` plans a text in full."""
+Later = Callable[[Callable[[], None]], bool]
+"""Takes what need not be done before a plan is used; False: it will not be done."""
 
-    def __init__(self, make: Make) -> None:
+
+def _at_once(work: Callable[[], None]) -> bool:
+    work()
+    return True
+
+
+class LiftedPlans:
+    """Finds plans by skeleton. `make` plans a text in full, or raises TooMuchEffort."""
+
+    def __init__(self, make: Make, later: Later = _at_once) -> None:
         self._make = make
+        self._later = later
         self._known: OrderedDict[tuple[str, PlanContext], _Skeleton] = OrderedDict()
 
     def __len__(self) -> int:
@@ -187,7 +200,7 @@ class LiftedPlans:
                 self._known.popitem(last=False)
             return None, False
         self._known.move_to_end(key)
-        if known.is_useless:
+        if known.is_useless or known.is_learning:
             return None, False
         if known.pinned is not None:
             template = known.templates.get(_pick(taken.values, known.pinned))
@@ -208,23 +221,33 @@ class LiftedPlans:
         return Template(taken.skeleton.encode(), known.pinned, pieces, found.places)
 
     def _learn(self, known: _Skeleton, text: str, taken: Split, context: PlanContext) -> Plans:
-        """The plans of a text, made; and a template of them, where there can be one."""
+        """The plans of a text, made; and later a template of them, where there can be one."""
         plans = self._make(text, context)
         plan = _only_select(plans)
-        if plan is None:
-            return plans  # the next one may be another: `float(0)` does not read, `float(1)` does
+        if plan is not None:  # the next one may be: `float(0)` does not read, `float(1)` does
+            known.is_learning = True
+            share = functools.partial(self._share, known, text, taken, context, plan)
+            if not self._later(share):
+                known.is_learning = False
+        return plans
+
+    def _share(
+        self, known: _Skeleton, text: str, taken: Split, context: PlanContext, plan: Plan
+    ) -> None:
+        known.is_learning = False
+        template: _Template | None = None
         try:
             if known.pinned is None:
                 known.pinned = _pinned(text, taken.values)
             template = self._template(plan, taken, known, context)
+        except TooMuchEffort:
+            pass
         except Exception as error:  # noqa: BLE001 - the plan is made; only sharing it has failed
             _log.error("a plan could not be shared", error=type(error).__name__)
-            template = None
         if template is None:
             known.is_useless = True
         elif known.pinned is not None:
             known.templates[_pick(taken.values, known.pinned)] = template
-        return plans
 
     def _template(
         self, plan: Plan, taken: Split, known: _Skeleton, context: PlanContext

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from sqlglot import exp
 
+from proxy.effort import UNBOUNDED, Effort
 from proxy.errors import Reason, Refused
 from proxy.policy.decide import Absent, ColumnVerdict, Guarded, Masked, Shown, decide
 from proxy.policy.mask_text import mask_text
@@ -78,15 +79,22 @@ class GuardStore:
         return frozenset(column.name for column in columns)
 
     def guard(
-        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
+        self,
+        relation: RelationName,
+        tool: str,
+        purpose: str,
+        wanted: frozenset[str] | None,
+        effort: Effort = UNBOUNDED,
     ) -> Prepared:
         """The guard of a relation for a tool and purpose, of the `wanted` columns (None: all).
 
-        Raises Refused(table_not_in_policy) for a relation of PostgreSQL's catalog not shown.
+        Raises Refused(table_not_in_policy) for a relation of PostgreSQL's catalog not shown, and
+        TooMuchEffort.
         """
         key = (tool, purpose, relation, wanted)
         prepared = self._prepared.get(key)
         if prepared is None:
+            effort.guard(len(self._names(relation) if wanted is None else wanted))
             if relation.schema in SYSTEM_SCHEMAS:
                 prepared = self._prepare_system(relation, tool, purpose, wanted)
             else:
@@ -94,6 +102,7 @@ class GuardStore:
             if len(self._prepared) >= _GUARDS_MAX:
                 self._prepared.clear()
             self._prepared[key] = prepared
+            effort.made(len(prepared.text))
         return prepared
 
     def _prepare_guard(

@@ -83,11 +83,13 @@ class KnownMessages:
         self._skeletons: dict[bytes, _Skeleton] = {}
 
     def learn_parse(self, message: bytes, prepared: Prepared, forward: bytes) -> None:
-        if self._of_all.is_worth(message, forward):
+        if len(message) <= _MESSAGE_BYTES_MAX and self._of_all.is_worth(message, forward):
             self.parses[message] = KnownParse(prepared, forward)
 
     def learn_query(self, message: bytes, plan: Plan, template: Template | None) -> None:
         """`template`: where the plan is shared by statements with other literals."""
+        if len(message) > _MESSAGE_BYTES_MAX:
+            return  # before anything is done with a text that may have a megabyte
         text = plan.text.encode()
         if template is None:
             if self._of_all.is_worth(message, text):

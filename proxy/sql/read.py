@@ -126,6 +126,7 @@ class Reading:
     derived: dict[int, DerivedUse] = field(default_factory=dict)
     sublinks: dict[int, str] = field(default_factory=dict)
     item_names: list[str] = field(default_factory=list)  # of all FROM lists
+    comparisons: int = 0  # operators with a left and a right side, comparing or not
     has_catalog_calls: bool = False  # calls that `catalog_calls.py` confines
     calls_database: bool = False  # a function that the policy names, not one of PostgreSQL's
 
@@ -686,6 +687,7 @@ class _Walker:
         return is_catalog_call(name, count)
 
     def _expression(self, node: Tree) -> None:
+        self.reading.comparisons += 1
         if "BETWEEN" in node["kind"]:
             self._implied("<=", ">=", "<", ">")
         else:

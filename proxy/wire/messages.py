@@ -74,7 +74,7 @@ TERMINATE_MESSAGE: Final = message(TERMINATE)
 
 
 def query(text: bytes) -> bytes:
-    return message(QUERY, text + b"\0")
+    return b"".join((_HEADER.pack(QUERY, len(text) + 5), text, b"\0"))
 
 
 def parse(name: bytes, text: bytes, types: Sequence[int] = ()) -> bytes:

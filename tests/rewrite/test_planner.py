@@ -1,25 +1,41 @@
-"""The reader process: long statements are planned there, and it may die."""
+"""The reader processes: what costs much is planned there, and they may die."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 
 import proxy.planner
+from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
-from proxy.planner import INLINE_BYTES, Planner
+from proxy.planner import INLINE_CHARACTERS, Planner, Plans
 from proxy.rewrite.plan import Plan, PlanContext
 from tests.rewrite.conftest import Guarded
 
 LONG = "SELECT id FROM customers WHERE id IN (" + ", ".join(map(str, range(1000))) + ")"
+# Short, and each more than the event loop may spend on one.
+COSTLY = {
+    "guards that are long together": "SELECT 1 FROM "
+    + ", ".join(f"customers c{i}" for i in range(20))
+    + " WHERE "
+    + " AND ".join(f"c{i}.email LIKE 'a'" for i in range(20)),
+    "conditions on a masked column": "SELECT 1 FROM customers WHERE "
+    + " AND ".join(["email = 'a'"] * 40),
+    "whole rows": "SELECT * FROM " + ", ".join(f"web.page_views p{i}" for i in range(60)),
+    "many tokens": "SELECT 1" + "+1" * 400,
+    "many statements": ";".join(["SELECT 1"] * 60),
+    "inside another statement": "PREPARE p AS SELECT 1" + ", id" * 300 + " FROM customers",
+}
 CONTEXT = PlanContext(tool="mailer", purpose="email_campaign", search_path=("crm",))
 
 
 async def test_a_long_statement_is_planned_as_a_short_one_is(guarded: Guarded) -> None:
     planner = Planner(guarded.enforcer)
-    assert len(LONG) > INLINE_BYTES
+    assert len(LONG) > INLINE_CHARACTERS
     assert planner.plan_now(LONG, CONTEXT) is None
     assert await planner.plan(LONG, CONTEXT) == guarded.enforcer.plan(LONG, CONTEXT)
     planner.close()
@@ -30,7 +46,7 @@ async def test_a_reader_that_dies_is_a_refusal_and_the_next_statement_has_anothe
 ) -> None:
     planner = Planner(guarded.enforcer)
     await planner.plan(LONG, CONTEXT)
-    process = planner._worker._process
+    process = next(filter(None, (reader._process for reader in planner._readers)))
     assert process is not None
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
@@ -59,4 +75,77 @@ async def test_a_statement_beyond_the_deadline_is_refused(
     monkeypatch.setattr(proxy.planner, "DEADLINE_S", 0.01)
     (refused,) = await planner.plan(LONG, CONTEXT)
     assert isinstance(refused, Refused)
+    planner.close()
+
+
+@pytest.mark.parametrize("name", COSTLY)
+async def test_what_costs_much_is_not_planned_in_the_loop_however_short(
+    guarded: Guarded, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = COSTLY[name]
+    assert len(text) <= INLINE_CHARACTERS
+    planner = Planner(guarded.enforcer)
+    begun = []
+    plan = Enforcer.plan
+
+    def begin(self: Enforcer, *arguments: object) -> Plans:
+        begun.append(arguments)
+        return plan(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Enforcer, "plan", begin)
+    assert planner.plan_now(text, CONTEXT) is None
+    plans = await planner.plan(text, CONTEXT)
+    assert len(begun) <= 1  # and it is not begun again
+    assert _said(plans) == _said(guarded.enforcer.plan(text, CONTEXT))
+    assert planner.plan_now(text, CONTEXT) == plans
+    planner.close()
+
+
+def _said(plans: Plans) -> list[object]:
+    return [plan.reason if isinstance(plan, Refused) else plan for plan in plans]
+
+
+async def test_a_template_is_not_made_before_the_plan_is_used(guarded: Guarded) -> None:
+    planner = Planner(guarded.enforcer)
+    texts = [f"SELECT id FROM customers WHERE id = {number}" for number in range(4)]
+    for text in texts[:3]:
+        planner.plan_now(text, CONTEXT)
+    assert planner.template(texts[0], CONTEXT) is None
+    while planner.template(texts[0], CONTEXT) is None:  # noqa: ASYNC110 - a callback makes it
+        await asyncio.sleep(0)
+    assert planner.plan_now(texts[3], CONTEXT) == guarded.enforcer.plan(texts[3], CONTEXT)
+    assert (planner.lifted, planner.misses) == (1, 3)
+    planner.close()
+
+
+async def test_of_many_templates_each_is_made_on_its_own(guarded: Guarded) -> None:
+    planner = Planner(guarded.enforcer)
+    columns = ("id", "email", "phone", "full_name")
+    for column in columns:
+        for number in range(2):
+            planner.plan_now(f"SELECT {column} FROM customers WHERE id = {number}", CONTEXT)
+    counts = [sum(_has_template(planner, column) for column in columns)]
+    while counts[-1] < len(columns):
+        await asyncio.sleep(0)
+        counts.append(sum(_has_template(planner, column) for column in columns))
+    assert all(after - before <= 1 for before, after in pairwise(counts))
+    planner.close()
+
+
+def _has_template(planner: Planner, column: str) -> bool:
+    text = f"SELECT {column} FROM customers WHERE id = 1"
+    return planner.template(text, CONTEXT) is not None
+
+
+async def test_a_tools_slow_statements_leave_a_reader_for_others(guarded: Guarded) -> None:
+    planner = Planner(guarded.enforcer)
+    slow = [
+        asyncio.create_task(planner.plan(f"SELECT {n} + " + "1 + " * 4000 + "1", CONTEXT))
+        for n in range(6)
+    ]
+    other = PlanContext(tool="site", purpose="personalisation", search_path=("crm",))
+    (plan,) = await planner.plan(LONG, other)
+    assert isinstance(plan, Plan)
+    assert not all(task.done() for task in slow)
+    await asyncio.gather(*slow)
     planner.close()
