@@ -118,6 +118,26 @@ def test_a_failure_of_one_side_by_the_same_plan_is_not_open(
         asked.close()
 
 
+def test_a_failure_on_the_row_that_happens_to_come_first_is_open(
+    databases: Databases, rules: Rules, asked: AskedByPlans
+) -> None:
+    listed = replace(_statement("SELECT id FROM crm.people"), is_ordered=True)
+    key = (asked.ask(listed)[0].outcomes[0].rows[0][0] or b"").decode()
+    with psycopg.connect(databases.postgres.url(databases.right)) as admin:
+        admin.execute("UPDATE crm.people SET name = name WHERE id = %s", [key])  # it lies last now
+        admin.execute(
+            "UPDATE consent.subject SET subject_id = subject_id WHERE subject_id = %s", [key]
+        )
+    statement = _statement(f"SELECT 1 / (id <> {key})::int FROM crm.people LIMIT 1")
+    left, right = asked.ask(statement)
+    assert left.error is not None
+    assert right.error is None
+    assert not asked.has_two_plans(statement)
+    ways = [("by plans", asked)]
+    trial = Trial(databases, rules, "", lambda *_: ways)
+    assert trial.is_open(statement, (left, right), ways, asked)
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [
@@ -125,6 +145,7 @@ def test_a_failure_of_one_side_by_the_same_plan_is_not_open(
         ("COPY (SELECT id FROM crm.people) TO STDOUT", "copy"),
         ("BEGIN|DECLARE k1 CURSOR FOR SELECT id FROM crm.people|FETCH 1 FROM k1|COMMIT", "cursor"),
         ("PREPARE p1 AS SELECT id FROM crm.people|EXECUTE p1", "sql prepare"),
+        ("SELECT ';'; SELECT id FROM crm.people", "several"),
     ],
 )
 def test_plans_are_compared_for_every_way_of_asking(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Protocol
 
+import postgast
+
 from proxy.errors import Refused
 from tests.noninterference.asking import FIELDS_LEFT, Answer, Line, Planning, refusal
 from tests.noninterference.chance import Chance, shrink
@@ -78,14 +80,13 @@ class AskedByPlans:
         """Has PostgreSQL other plans on one side than on the other?"""
         planned = self.planning.planned(statement)
         assert not isinstance(planned, Refused)
-        if statement.form == "several":
-            return False  # one EXPLAIN is for one statement
         steps = [
-            replace(step, text=_explained(step.text))
+            replace(step, text=_explained(text.strip()))
             for step in planned.steps
-            if not step.text.startswith(("FETCH", "MOVE", "CLOSE"))  # of a cursor: not opened now
+            for text in (postgast.split(step.text) if statement.form == "several" else [step.text])
+            if not text.startswith(("FETCH", "MOVE", "CLOSE"))  # of a cursor: not opened now
         ]
-        explained = replace(planned, steps=tuple(steps))
+        explained = replace(planned, steps=tuple(steps), is_ordered=True)  # the lines of a plan are
         left, right = (line.ask(explained) for line in self.lines)
         return left.error is None and right.error is None and left != right
 
@@ -212,7 +213,8 @@ class Trial:
     def is_open(self, statement: Statement, answers: Answers, ways: Ways, way: Asked) -> bool:
         """Does the difference follow what SQL leaves open, and nothing hidden? Then a database
         that holds only what the tool may see gives both answers too. That is not enough where one
-        side alone fails: by the same plan, only something hidden can make it.
+        side alone fails: by the same plan, only something hidden can make it, or which row comes
+        first (a join may find that it needs no other).
         """
         planned = by_plans(ways)
         if way is not planned:
@@ -220,10 +222,10 @@ class Trial:
             if list(map(_told_by, doors)) != list(map(_told_by, answers)):
                 return False  # it is the doors' own
         has_failed = {answer.error is not None for answer in answers}
-        if len(has_failed) > 1 and not planned.has_two_plans(statement):
-            return False
         visible = Visible.open(self._databases)
         try:
+            if len(has_failed) > 1 and not planned.has_two_plans(statement):
+                return visible.may_follow_order(statement, answers, planned.planning, planned.lines)
             return visible.may_answer(statement, answers, planned.planning, planned.lines)
         finally:
             visible.close()

@@ -7,6 +7,7 @@ order and by some plan. Nothing hidden is in it, so no answer that something hid
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -46,14 +47,15 @@ _SHOWN: Final = "shown"  # the schema of the rows; those of the policy hold view
 
 _ARRANGED: Final = """
 TRUNCATE {own};
-INSERT INTO {own} SELECT k.*, row_number() OVER () FROM {kept} AS k
- ORDER BY md5(ctid::text || {seed});
+INSERT INTO {own} SELECT k.*, row_number() OVER () FROM {kept} AS k ORDER BY {order};
 CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {own} AS t {rest};
 """
 _SIZED: Final = """
 UPDATE pg_class SET relpages = CASE WHEN {size} < 0 THEN 0 ELSE 1 END, reltuples = {size}
  WHERE oid = {name}::regclass;
 """
+_AS_KEPT: Final = sql.SQL("ctid")
+_ANYHOW: Final = sql.SQL("md5(ctid::text || {seed})")
 _NUMBER: Final = "number of the row"
 # A guard may be fenced: then no condition of the statement's is asked within it. Or some of its
 # columns follow another relation: conditions on them are asked when that is joined, perhaps late.
@@ -66,13 +68,16 @@ _FOLLOWS: Final = "CASE WHEN p.id IS NULL THEN t.{0} ELSE t.{0} END AS {0}"
 _SHAPES: Final = (("t.{0}",), ""), (("t.{0}",), "OFFSET 0"), (("t.{0}", _FOLLOWS), _JOINED)
 
 
+_Rows = Sequence[tuple[bytes | None, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """What both sides show of a relation."""
 
     name: str  # schema.name
     columns: Sequence[tuple[str, str]]  # name, type with its modifier
-    rows: Sequence[tuple[bytes | None, ...]]
+    orders: tuple[_Rows, _Rows]  # the rows as the sides give them where no order is asked for
 
     @property
     def own(self) -> sql.Identifier:
@@ -109,41 +114,72 @@ class Visible:
         sides: Sequence[Line],
     ) -> bool:
         """Are all these answers among those that SQL leaves open?"""
-        shown = self._shown(planning, sides)
-        if shown is None:
+        named = self._created(statement, planning, sides)
+        if named is None:
             return False  # the sides show different rows
-        named = [each for each in shown if _names(statement, each.name)]
-        self._create(named)
         missing = set(answers)
         for attempt in range(_ATTEMPTS_MAX):
-            self._arrange(named, Random(f"{statement.choices}/{attempt}"))
+            self._arrange(named, Random(f"{statement.choices}/{attempt}"), _ANYHOW)
             missing.discard(self._line.ask(statement))
             if not missing:
                 return True
         return False
 
+    def may_follow_order(
+        self,
+        statement: Statement,
+        answers: tuple[Answer, Answer],
+        planning: Planning,
+        sides: Sequence[Line],
+    ) -> bool:
+        """By some plan, is each side's answer that of the rows in the order they have there?"""
+        named = self._created(statement, planning, sides)
+        if named is None:
+            return False
+        for attempt in range(_ATTEMPTS_MAX):
+            for side, answer in enumerate(answers):
+                for each in named:
+                    self._keep(each, each.orders[side])
+                self._arrange(named, Random(f"{statement.choices}/{attempt}"), _AS_KEPT)
+                if self._line.ask(statement) != answer:
+                    break
+            else:
+                return True
+        return False
+
+    def _created(
+        self, statement: Statement, planning: Planning, sides: Sequence[Line]
+    ) -> Sequence[_Shown] | None:
+        """What the statement names, as it is here now; None if the sides show different rows."""
+        shown = self._shown(planning, sides)
+        if shown is None:
+            return None
+        named = [each for each in shown if _names(statement, each.name)]
+        self._create(named)
+        return named
+
     def _shown(self, planning: Planning, sides: Sequence[Line]) -> Sequence[_Shown] | None:
         """Every relation of the policy as both sides show it; None if they do not agree."""
         found = []
         for name in self._databases.relations:
-            statement = Statement("simple", (Step(f"TABLE {name}"),), False, frozenset(), ())
+            statement = Statement("simple", (Step(f"TABLE {name}"),), True, frozenset(), ())
             planned = planning.planned(statement)
             if isinstance(planned, Refused):
                 continue  # no column of it exists for the purpose
-            left, right = (side.ask(planned) for side in sides)
-            if left != right or left.error is not None:
+            left, right = (side.ask(planned).outcomes[0] for side in sides)
+            if left.error or right.error or Counter(left.rows) != Counter(right.rows):
                 return None
-            found.append(self._read(name, left.outcomes[0]))
+            found.append(_Shown(name, self._columns(left), (left.rows, right.rows)))
         return found
 
-    def _read(self, name: str, outcome: Outcome) -> _Shown:
+    def _columns(self, outcome: Outcome) -> Sequence[tuple[str, str]]:
         columns = []
         for column, type_, modifier in outcome.columns:
             ((written,),) = self._admin.execute(
                 "SELECT pg_catalog.format_type(%s, %s)", [type_, modifier]
             )
             columns.append((column.decode(), written))
-        return _Shown(name, columns, outcome.rows)
+        return columns
 
     def _create(self, named: Sequence[_Shown]) -> None:
         schemas = sorted({_SHOWN, *self._databases.policy.schemas})
@@ -166,21 +202,25 @@ class Visible:
                     sql.Identifier(_NUMBER),
                 )
             )
-            into = sql.SQL("COPY {} FROM STDIN").format(each.kept)
-            with self._admin.cursor().copy(into) as copy:
-                for row in each.rows:
-                    copy.write_row([None if value is None else value.decode() for value in row])
+            self._keep(each, each.orders[0])
 
-    def _arrange(self, named: Sequence[_Shown], random: Random) -> None:
-        """The rows in another order, and another plan for what asks for them."""
-        parts = [self._arranged(each, random) for each in named]
+    def _keep(self, each: _Shown, rows: _Rows) -> None:
+        self._admin.execute(sql.SQL("TRUNCATE {}").format(each.kept))
+        into = sql.SQL("COPY {} FROM STDIN").format(each.kept)
+        with self._admin.cursor().copy(into) as copy:
+            for row in rows:
+                copy.write_row([None if value is None else value.decode() for value in row])
+
+    def _arrange(self, named: Sequence[_Shown], random: Random, order: sql.SQL) -> None:
+        """The rows in this order, and another plan for what asks for them."""
+        parts = [self._arranged(each, random, order) for each in named]
         parts.append(sql.SQL(_SIZED).format(size=random.choice(_SIZES), name=f"{_SHOWN}.people"))
         self._admin.execute(sql.SQL("").join(parts))
         settings = "; ".join(f"SET {name} = {random.choice(_PLANNER[name])}" for name in _PLANNER)
         self._line.outcomes(Step(settings), is_ordered=True)
 
     @staticmethod
-    def _arranged(each: _Shown, random: Random) -> sql.Composed:
+    def _arranged(each: _Shown, random: Random, order: sql.SQL) -> sql.Composed:
         shapes, rest = random.choice(_SHAPES)
         columns = [
             sql.SQL(random.choice(shapes)).format(sql.Identifier(name)) for name, _ in each.columns
@@ -189,7 +229,7 @@ class Visible:
             own=each.own,
             name=each.own.as_string(),
             kept=each.kept,
-            seed=str(random.random()),
+            order=order.format(seed=str(random.random())),
             size=random.choice(_SIZES),
             view=sql.Identifier(*each.name.split(".")),
             columns=sql.SQL(", ").join(columns),
