@@ -31,6 +31,7 @@ MODULES: Final = (
     "proxy/session/snapshot.py",
     "proxy/session/state.py",
     "proxy/session/effects.py",
+    "proxy/session/lease.py",
     "proxy/session/recorder.py",
     "proxy/session/known.py",
     "proxy/session/steady.py",
@@ -47,7 +48,9 @@ MODULES: Final = (
     "proxy/access_log/segments.py",
     "proxy/rewrite/lift.py",
     "proxy/rewrite/literals.py",
+    "proxy/upstream/carried.py",
     "proxy/upstream/connection.py",
+    "proxy/upstream/counts.py",
     "proxy/counts.py",
 )
 # Modules that are compiled together call each other directly; their code is in one library.

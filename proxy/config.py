@@ -19,6 +19,8 @@ CONFIG_VARIABLE: Final = "CONSENT_PROXY_CONFIG"
 CONFIG_DEFAULT: Final = "consent-proxy.yaml"
 
 Durability = Literal["host", "process"]
+# For what a client leases a connection to the database (docs/decisions/0004).
+Pooling = Literal["session", "transaction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Config:
     listen: Listen
     upstream: Database
     upstream_connections: int
+    upstream_pooling: Pooling = "session"
     consent: Database
     policy: Path
     secrets: Path

@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from proxy import config
-from proxy.config import Address, Config, Database, Limits, Listen, Tls
+from proxy.config import Address, Config, Database, Limits, Listen, Pooling, Tls
 from proxy.config_url import read_url
 from proxy.errors import ConfigurationError
 from proxy.policy import yaml_tree
@@ -87,6 +87,7 @@ class _Upstream(_Section):
     url: Text
     password_file: Text | None = None
     connections: Count = 100
+    pooling: Pooling = "session"
 
 
 class _Consent(_Section):
@@ -293,6 +294,7 @@ def _finish(model: _File, file: Path, variables: Mapping[str, str], source: _Sou
         listen=listen,
         upstream=upstream,
         upstream_connections=model.upstream.connections,
+        upstream_pooling=model.upstream.pooling,
         consent=consent,
         policy=policy,
         secrets=folder / model.secrets,

@@ -134,6 +134,7 @@ class Server:
             connections=config.upstream_connections,
             wait_s=config.limits.upstream_wait_s,
             statement_s=config.limits.statement_s,
+            pooling=config.upstream_pooling,
         )
         try:
             await self._pool.start()
@@ -306,6 +307,7 @@ class Server:
         """Metrics that are read where they are asked for."""
         counted = self._door.connections
         self._metrics.connections.labels("postgres").set_function(lambda: counted.logged_in)
+        self._metrics.registry.register(self._pool.counts)
         planner = self._planner
         self._metrics.registry.register(
             PlanCounts(lambda: (planner.hits, planner.lifted, planner.misses))

@@ -6,6 +6,7 @@ The proxy runs in an event loop of its own, in a thread: tests may use drivers t
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from urllib.parse import quote
 import asyncpg
 import orjson
 
-from proxy.config import load_config
+from proxy.config import Pooling, load_config
 from proxy.consent.ledger import Ledger
 from proxy.consent.request import ConsentRequest, parse_request
 from proxy.consent.schema import init
@@ -28,10 +29,13 @@ from proxy.server import Ready, Server
 
 _T = TypeVar("_T")
 
+# Which kind of pooling the proxies of a run have, unless a test says so itself.
+POOLING: Pooling = "transaction" if os.environ.get("TESTS_POOLING") == "transaction" else "session"
+
 # Limits as small as a test needs them; the rest are the defaults.
 CONFIG = """
 listen: {{postgres: 127.0.0.1:0, http: 127.0.0.1:0}}
-upstream: {{url: "{reader}", connections: {connections}}}
+upstream: {{url: "{reader}", connections: {connections}, pooling: {pooling}}}
 consent: {{url: "{writer}"}}
 policy: {policy}
 secrets: secrets.yaml
@@ -51,6 +55,7 @@ class World:
     limits: Mapping[str, object] = field(default_factory=dict)
     durability: str = "process"
     connections: int = 40
+    pooling: Pooling = POOLING
     passwords: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -113,6 +118,7 @@ class World:
                 policy=self.policy,
                 durability=self.durability,
                 connections=self.connections,
+                pooling=self.pooling,
                 limits=orjson.dumps({"drain_s": 1, **self.limits}).decode(),
             )
         )

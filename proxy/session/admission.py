@@ -7,12 +7,14 @@ purpose, snapshots, the access log.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from proxy.errors import Reason, Refused
 from proxy.rewrite.plan import Kind, Plan, policy_of
 from proxy.session.effects import effect_of
 from proxy.session.expectations import Expectation, Poison, Reply, Run
+from proxy.session.lease import NOTHING_TEXT
 from proxy.session.portals import Portal, Prepared
 from proxy.session.services import Planner
 from proxy.session.snapshot import consent_changed
@@ -41,6 +43,11 @@ def no_statement(name: bytes) -> Poison:
     return native_error("26000", text)
 
 
+def duplicate_statement(name: bytes) -> Poison:
+    shown = name.decode("utf-8", "replace")
+    return native_error("42P05", f'prepared statement "{shown}" already exists')
+
+
 def no_portal(name: bytes, *, is_cursor: bool = False) -> Poison:
     what = "cursor" if is_cursor else "portal"
     return native_error("34000", f'{what} "{name.decode("utf-8", "replace")}" does not exist')
@@ -51,6 +58,14 @@ def _not_renewed() -> Refused:
         Reason.NOT_UNDERSTOOD,
         "the prepared statement could not be planned again",
         hint="Prepare the statement again.",
+    )
+
+
+def _renamed_upstream() -> Refused:
+    return Refused(
+        Reason.NOT_UNDERSTOOD,
+        "in transaction pooling, a statement prepared by a message can not be named in SQL",
+        hint="Run it by messages, or prepare it with PREPARE.",
     )
 
 
@@ -182,12 +197,15 @@ class Admission:
         received_at: float,
     ) -> Steps[Run]:
         """The run of a statement: to be forwarded as planned, or as a poison."""
-        state, plan = self._state, statement.plan
+        state = self._state
+        poison: Poison | None = None
+        if state.lease is not None:
+            poison = self._rename(statement, names)
+        plan = statement.plan
         run = Run(plan, received_at=received_at)
         source: Plan | None = None
-        poison: Poison | None = None
         refused = self._objection(statement, epoch)
-        if refused is None:
+        if refused is None and poison is None:
             found = yield from self._source(statement, names)
             match found:
                 case Refused():
@@ -231,8 +249,36 @@ class Admission:
             found = yield from self._executed(name, names, is_simple=statement.types is None)
             if not isinstance(found, Prepared):
                 return found
+            if self._state.lease is not None and found.types is not None:
+                return _renamed_upstream()
             return found.runs if found.runs.kind is Kind.SELECT else _no_query()
         return None
+
+    # --- names in SQL, where those of messages are exchanged (lease.py) ---
+
+    def _rename(self, statement: Statement, names: LocalNames) -> Poison | None:
+        """Let PREPARE and DEALLOCATE see the names that the upstream does not know."""
+        plan = statement.plan
+        if plan.name is None or plan.kind not in (Kind.PREPARE, Kind.DEALLOCATE):
+            return None
+        prepared, _ = names.prepared(plan.name)
+        if plan.kind is Kind.PREPARE:
+            return None if prepared is None else duplicate_statement(plan.name.encode())
+        if prepared is None:
+            return no_statement(plan.name.encode())
+        if statement.types is None:
+            statement.plan = self.renamed(plan, prepared)
+        elif (prepared.types is None) == (plan.text == NOTHING_TEXT):
+            # Its text has left with Parse, when the name was of another kind.
+            return no_statement(plan.name.encode())
+        return None
+
+    def renamed(self, plan: Plan, prepared: Prepared | None) -> Plan:
+        """DEALLOCATE of a statement that has another name upstream: there is nothing to do."""
+        is_own = prepared is not None and prepared.types is None
+        if plan.kind is not Kind.DEALLOCATE or plan.name is None or is_own:
+            return plan
+        return replace(plan, text=NOTHING_TEXT, tag=Kind.DEALLOCATE.value)
 
     def _objection(self, statement: Statement, epoch: int | Refused | None) -> Refused | None:
         plan, state = statement.plan, self._state
@@ -360,6 +406,8 @@ class Admission:
         entry = answer[min(prepared.index, len(answer) - 1)]
         if isinstance(entry, Refused):
             return entry
+        if state.lease is not None:
+            entry = self.renamed(entry, state.statements.get((entry.name or "").encode()))
         renewed = prepared.renewed(entry, state.context)
         old, new = prepared.runs, renewed.runs
         if (new.surface, new.kind, new.parameters) != (old.surface, old.kind, old.parameters):
@@ -368,7 +416,8 @@ class Admission:
                 "cached plan must not change result type",
                 hint="Prepare the statement again.",
             )
-        if new.text == old.text:
+        if new.text == old.text or (state.lease is not None and prepared.types is not None):
+            # The lease prepares it where it is missing.
             state.statements.exchange(name, renewed)
             return renewed
         # Its analysis may take the transaction's snapshot.

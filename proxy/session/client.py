@@ -20,7 +20,15 @@ import structlog
 
 from proxy.errors import ClientProtocolError, InvariantError, Reason, Refused, UpstreamProtocolError
 from proxy.session import errors
-from proxy.session.login import LoggedIn, Login, LoginFailed, greeting, initial_sql
+from proxy.session.lease import Lease
+from proxy.session.login import (
+    LoggedIn,
+    Login,
+    LoginFailed,
+    greeting,
+    initial_settings,
+    initial_sql,
+)
 from proxy.session.outbox import Outbox, RecordLost
 from proxy.session.recorder import Recorder, error_of, log_unavailable, record_login
 from proxy.session.replies import Replies, UpstreamEnded
@@ -29,6 +37,7 @@ from proxy.session.settings import SessionSettings
 from proxy.session.snapshot import KEEPING_ISOLATION, TransactionSnapshot
 from proxy.session.state import Need, NeedEpoch, NeedPlan, NeedSettled, SessionState
 from proxy.session.steady import Steady
+from proxy.upstream.carried import DEFAULTS, Settings
 from proxy.upstream.connection import HIGH_WATER_BYTES, UpstreamConnection
 from proxy.wire import messages
 from proxy.wire.framing import FrontendReader
@@ -89,6 +98,7 @@ class ClientSession(asyncio.Protocol):
         self._requests: Requests | None = None
         self._replies: Replies | None = None
         self._steady: Steady | None = None
+        self._is_pooled = False  # an upstream is leased for a transaction
         self._outbox = Outbox(self._write, self._released, self._record_failed)
         self._upstream: UpstreamConnection | None = None
         self._step: Generator[Need, None, None] | None = None
@@ -146,6 +156,7 @@ class ClientSession(asyncio.Protocol):
         upstream = self._upstream
         if (
             upstream is None
+            or self._is_pooled
             or self._phase is not _Phase.OPEN
             or self._step is not None
             or self._task is not None
@@ -340,6 +351,9 @@ class ClientSession(asyncio.Protocol):
             ),
         )
         state.told = greeting(logged_in, door.pool.parameters)
+        if door.pool.pooling == "transaction":
+            self._is_pooled = True
+            state.lease = Lease(state, initial_settings(logged_in), door.pool.counts)
         self._logged_in, self._state, self._replies = logged_in, state, Replies(state)
         steady = Steady(state, services.planner, door.known, services.limits.statement_bytes)
         self._steady = steady
@@ -392,10 +406,38 @@ class ClientSession(asyncio.Protocol):
                 self._step = requests.receive(kind, message)
             if self._step is not None and not self._advance(state):
                 break
+        self._give_back(state)
         self._flush_upstream()
         self._outbox.flush()
         self._check_end()
         self._regulate()
+
+    def _give_back(self, state: SessionState) -> None:
+        """In transaction pooling: let others have the connection, where nothing of this client
+        lives in it.
+        """
+        lease, upstream = state.lease, self._upstream
+        if (
+            lease is None
+            or upstream is None
+            or not state.is_idle
+            or state.to_upstream
+            or self._step is not None
+            or self._task is not None
+            or self._is_upstream_full
+            or self._phase is not _Phase.OPEN
+        ):
+            return
+        if lease.pin():
+            return
+        if lease.is_asking:
+            if not self._is_leaving:
+                lease.ask()
+            return
+        lease.end()
+        self._upstream = None
+        self._is_cancel_wanted = False
+        self._door.pool.give_back(upstream)
 
     def _advance(self, state: SessionState) -> bool:
         """Take the message in hand as far as it goes; False: it waits for something."""
@@ -438,15 +480,20 @@ class ClientSession(asyncio.Protocol):
         except Refused as refused:
             need.refused = refused
 
+    @property
+    def _wanted(self) -> Settings:
+        lease = None if self._state is None else self._state.lease
+        return DEFAULTS if lease is None else lease.settings
+
     def _lease_now(self) -> bool:
-        upstream = self._door.pool.acquire_now()
+        upstream = self._door.pool.acquire_now(self._wanted)
         if upstream is not None:
             self._use(upstream)
         return upstream is not None
 
     async def _lease(self) -> None:
         try:
-            upstream = await self._door.pool.acquire()
+            upstream = await self._door.pool.acquire(self._wanted)
         except Refused as refused:
             self._end(error_of(refused, access_id=None, severity="FATAL"))
             return
@@ -461,8 +508,12 @@ class ClientSession(asyncio.Protocol):
             raise InvariantError("a session without a conversation")
         upstream.attach(self)
         self._upstream = upstream
-        self._replies.tell_later(upstream.parameters)
-        self._requests.set_up()
+        self._replies.begin(upstream.parameters)
+        lease = None if self._state is None else self._state.lease
+        if lease is None:
+            self._requests.set_up()
+        else:
+            self._requests.take_over(lease, upstream.carried)
 
     def _wait(self, coroutine: Coroutine[None, None, None]) -> None:
         """Bring what is needed, then go on. Until then no message of this client is read."""
@@ -511,6 +562,9 @@ class ClientSession(asyncio.Protocol):
             if self._is_held_back and not state.is_full and self._can_go_on(state):
                 self._pump()
             else:
+                if state.lease is not None:
+                    self._give_back(state)
+                    self._flush_upstream()
                 self._outbox.flush()
                 self._check_end()
                 self._regulate()
@@ -724,12 +778,26 @@ class ClientSession(asyncio.Protocol):
         if state.is_idle and is_at_rest:
             self._door.pool.release(upstream, is_clean=True)
             return
+        if self._is_only_asking(state) and not upstream.is_lost:
+            self._door.pool.release(upstream, is_clean=True, unanswered=1)
+            return
         upstream.detach()
         if state.queue and not upstream.is_lost:
             # PostgreSQL notices only when it next writes; a statement may run for minutes.
             self._door.give_up(upstream)
         else:
             self._door.pool.release(upstream, is_clean=False)
+
+    def _is_only_asking(self, state: SessionState) -> bool:
+        """Whether all that is unanswered is a question of the lease's."""
+        queue, replies = state.queue, self._replies
+        return (
+            len(queue) == 1
+            and queue[0].on_rows is not None
+            and not state.to_upstream
+            and replies is not None
+            and replies.is_between_messages
+        )
 
     @property
     def _address(self) -> str:

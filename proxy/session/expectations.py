@@ -14,6 +14,7 @@ from proxy.rewrite.plan import Plan
 from proxy.session.names import Entry
 from proxy.session.portals import Portal, Prepared
 from proxy.session.services import Ticket
+from proxy.upstream.carried import StatementKey
 from proxy.wire import messages as m
 
 
@@ -133,20 +134,25 @@ class Expectation:
     `is_vital`: a message of ours on which the safety of later ones rests; if it fails, the session
     ends. `poison`: in place of Parse, Bind, Describe or Close. `is_silent`: its failure is ours to
     deal with, not the client's to see. `statement` and `bound` are what was entered under `name`
-    when the message was forwarded.
+    when the message was forwarded. `key` is what a Parse prepares, where names are exchanged
+    (lease.py). `on_rows` gets the rows of a question of ours; None where it failed.
     """
 
     __slots__ = (
         "bound",
         "is_gone_on_failure",
+        "is_set_up",
         "is_silent",
         "is_swallowed",
         "is_vital",
+        "key",
         "name",
+        "on_rows",
         "on_types",
         "poison",
         "portal",
         "reply",
+        "rows",
         "runs",
         "segment",
         "statement",
@@ -172,6 +178,9 @@ class Expectation:
         is_gone_on_failure: bool = False,
         is_silent: bool = False,
         on_types: Callable[[tuple[int, ...]], None] | None = None,
+        key: StatementKey | None = None,
+        on_rows: Callable[[Sequence[Sequence[bytes | None]] | None], None] | None = None,
+        is_set_up: bool = False,
     ) -> None:
         self.reply = reply
         self.segment = segment
@@ -188,3 +197,7 @@ class Expectation:
         self.is_gone_on_failure = is_gone_on_failure
         self.is_silent = is_silent
         self.on_types = on_types
+        self.key = key
+        self.on_rows = on_rows
+        self.rows = b""  # DataRows, while they are collected
+        self.is_set_up = is_set_up  # the connection gets the client's settings

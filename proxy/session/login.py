@@ -18,6 +18,7 @@ from proxy.passwords import ScramVerifier
 from proxy.session.identifiers import quote_identifier, quote_literal
 from proxy.session.services import Credentials, ToolLogin
 from proxy.session.settings import Context
+from proxy.upstream.carried import Settings
 from proxy.wire import messages
 from proxy.wire.scram import (
     MECHANISM,
@@ -235,11 +236,17 @@ def _path_text(path: tuple[str, ...]) -> str:
     return ", ".join(name if _PLAIN.fullmatch(name) else quote_identifier(name) for name in path)
 
 
-def initial_sql(logged_in: LoggedIn, setting: str) -> bytes:
-    """A SELECT that gives the session its initial value of `setting` (`all`: of all); or b""."""
+def initial_settings(logged_in: LoggedIn) -> Settings:
+    """What a session begins with."""
     values = dict(logged_in.settings)
     values["search_path"] = _path_text(logged_in.context.search_path)
     values["consent.purpose"] = logged_in.context.purpose or ""
+    return Settings(values)
+
+
+def initial_sql(logged_in: LoggedIn, setting: str) -> bytes:
+    """A SELECT that gives the session its initial value of `setting` (`all`: of all); or b""."""
+    values = initial_settings(logged_in).values
     wanted = values if setting == "all" else {k: v for k, v in values.items() if k == setting}
     calls = (
         f"pg_catalog.set_config({quote_literal(name)}, {quote_literal(value)}, false)"

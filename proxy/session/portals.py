@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.rewrite.plan import Kind, Plan
 from proxy.session.settings import Context
+from proxy.upstream.carried import StatementKey
 
 if TYPE_CHECKING:
     from proxy.session.expectations import Run
@@ -24,14 +25,14 @@ def is_plain(plan: Plan, context: Context) -> bool:
 
 
 class Prepared:
-    """A prepared statement, and all that is needed to plan it again. It is not changed.
+    """A prepared statement, and all that is needed to plan it again. It is not changed, but `key`.
 
     `text` is the tool's own text, `index` the statement's place in it, `context` what it was
     planned under. `types` are those that Parse declared; None for a statement of PREPARE, whose
     own text came with `outer_types` (None: in a Query).
     """
 
-    __slots__ = ("context", "index", "is_plain", "outer_types", "plan", "text", "types")
+    __slots__ = ("context", "index", "is_plain", "key", "outer_types", "plan", "text", "types")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Prepared:
         self.context: Final = context
         self.outer_types: Final = outer_types
         self.is_plain: Final = types is not None and is_plain(plan, context)
+        self.key: StatementKey | None = None  # as a lease made it last (lease.py)
 
     @property
     def planned_types(self) -> tuple[int, ...] | None:

@@ -17,6 +17,8 @@ from proxy.session.state import SessionState
 from proxy.wire import messages as m
 from proxy.wire.framing import BackendReader
 
+# The routine of the database that says "cached plan must not change result type".
+_REVALIDATION = "RevalidateCachedQuery"
 # Never relayed: what they say of the upstream is not so for the client.
 _OURS_TO_SAY = frozenset({"is_superuser", "session_authorization"})
 
@@ -36,10 +38,14 @@ class Replies:
         self._state = state
         self._reader = BackendReader()
         self._untold: dict[str, str] = {}
+        self._parameters: dict[str, str] = {}
 
-    def tell_later(self, parameters: Mapping[str, str]) -> None:
-        """The client hears of these, where they are new to it, once our own setting up is done."""
-        self._untold.update(parameters)
+    def begin(self, parameters: dict[str, str]) -> None:
+        """An upstream was leased that reports `parameters`, and goes on to report there. The client
+        hears of them, where they are new to it, once our own setting up is done.
+        """
+        self._parameters = parameters
+        self._untold = dict(parameters)
 
     @property
     def is_between_messages(self) -> bool:
@@ -67,6 +73,8 @@ class Replies:
         if run is None or run.poison is not None:
             raise UpstreamProtocolError("rows that nobody asked for")
         if run.is_swallowed:
+            if head.on_rows is not None:
+                head.rows += part
             return
         self._gate(run)
         run.rows += rows
@@ -190,6 +198,8 @@ class Replies:
             self._end_portals(head.segment)
         if self._untold:
             self._tell()
+        if head.on_rows is not None:
+            head.on_rows(_rows_of(head.rows))
         self._relay(head, part)
         self._pop()
 
@@ -220,6 +230,11 @@ class Replies:
             # nothing to put back.
             self._drop_rest(head, sqlstate)
             return
+        if head.on_rows is not None:
+            head.on_rows(None)
+            head.on_rows = None
+            self._drop_rest(head, sqlstate)
+            return
         if head.is_vital or (run is not None and run.is_swallowed):
             if sqlstate.startswith("22"):
                 # A value of the client's start-up packet that PostgreSQL does not take: it would
@@ -227,6 +242,8 @@ class Replies:
                 raise UpstreamEnded(fatal(sqlstate, fields.get("M", "")))
             raise UpstreamProtocolError(f"the session's own settings failed: {sqlstate}")
         state.has_failed = True
+        if sqlstate == "0A000" and fields.get("R") == _REVALIDATION and state.lease is not None:
+            state.lease.result_type_changed()
         poison = head.poison if run is None else run.poison
         if not head.is_silent:
             self._fail(head, run, poison, fields)
@@ -290,6 +307,8 @@ class Replies:
             )
         if expectation.bound is not None:
             state.portals.take_back(expectation.name, expectation.bound)
+        if expectation.key is not None and state.lease is not None:
+            state.lease.lose(expectation.key)
 
     def _notice(self, part: bytes) -> None:
         state = self._state
@@ -327,10 +346,10 @@ class Replies:
         state = self._state
         name, value = m.read_parameter_status(part)
         head = state.queue[0] if state.queue else None
-        self._untold[name] = value
+        self._untold[name] = self._parameters[name] = value
         if len(self._untold) + len(state.told) > 2 * m.PARAMETERS_MAX:
             raise UpstreamProtocolError("more parameters than there can be")
-        if name == "application_name":
+        if name == "application_name" and not (head is not None and head.is_set_up):
             state.recorder.called_itself(value)
         # On the way to the session's own values nothing is told but the end.
         if head is None or not head.is_swallowed:
@@ -343,6 +362,15 @@ class Replies:
                 state.told[name] = value
                 state.outbox.put(m.parameter_status(name, value))
         self._untold.clear()
+
+
+def _rows_of(data: bytes) -> list[list[bytes | None]]:
+    rows: list[list[bytes | None]] = []
+    pos = 0
+    while pos < len(data):
+        row, pos = m.read_row(data, pos)
+        rows.append(row)
+    return rows
 
 
 def _plans(head: Expectation) -> list[Plan]:

@@ -14,7 +14,14 @@ from typing import Final
 
 from proxy.errors import ClientProtocolError, Reason, Refused
 from proxy.rewrite.plan import Kind, Plan
-from proxy.session.admission import Admission, LocalNames, Statement, no_portal, no_statement
+from proxy.session.admission import (
+    Admission,
+    LocalNames,
+    Statement,
+    duplicate_statement,
+    no_portal,
+    no_statement,
+)
 from proxy.session.effects import changes_meaning, reset_setting
 from proxy.session.expectations import (
     OWN_NAME,
@@ -25,10 +32,12 @@ from proxy.session.expectations import (
     Reply,
     Run,
 )
+from proxy.session.lease import Lease
 from proxy.session.portals import Portal, Prepared
 from proxy.session.services import Planner
 from proxy.session.state import Need, SessionState
 from proxy.session.steady import Steady
+from proxy.upstream.carried import Carried
 from proxy.wire import messages as m
 from proxy.wire.framing import EXECUTE_NONE, EXECUTE_WHOLE, execute_ahead
 
@@ -65,8 +74,25 @@ class Requests:
         self._received_at = 0.0
 
     def set_up(self) -> None:
-        """Give a fresh upstream the session's settings; what follows rests on it."""
+        """Give the leased upstream the session's settings; what follows rests on it."""
         self._own_query(self._initial_sql("all"))
+
+    def take_over(self, lease: Lease, carried: Carried) -> None:
+        """The same in transaction pooling, where the upstream may have settings of others."""
+        texts = lease.begin(carried)
+        if texts:
+            runs = [Run(None, is_swallowed=True) for _ in texts]
+            self._state.forward(
+                m.query(b";".join(texts)),
+                Expectation(
+                    Reply.QUERY,
+                    self._state.segment,
+                    is_swallowed=True,
+                    is_vital=True,
+                    is_set_up=True,
+                    runs=runs,
+                ),
+            )
 
     def receive(self, kind: int, message: bytes) -> Steps | None:
         """Begin to answer a message; None where nothing is left to do. b"": it was too large."""
@@ -161,6 +187,8 @@ class Requests:
         state = self._state
         plans = [run.plan for run in runs if run.plan is not None]
         self._note_meaning(plans)
+        if state.lease is not None:
+            state.lease.forwarded(runs)
         now = state.clock()
         for run in runs:
             run.forwarded_at = now
@@ -211,9 +239,15 @@ class Requests:
             refused = plan if isinstance(plan, Refused) else _several()
             self._poison(state.recorder.refuse(refused, state.purpose), parse=name)
             return
+        if state.lease is not None:
+            if name and state.statements.get(name) is not None:
+                self._poison(duplicate_statement(name))
+                return
+            plan = admission.renamed(plan, state.statements.get((plan.name or "").encode()))
         prepared = Prepared(plan=plan, text=text, index=0, types=types, context=state.context)
         entry = state.statements.set(name, prepared, state.segment, is_pending=True)
-        forward = m.parse(name, plan.text.encode(), types)
+        upstream_name = name if state.lease is None else state.lease.parse(name, prepared)
+        forward = m.parse(upstream_name, plan.text.encode(), types)
         if not name:
             self._steady.learn_parse(message, prepared, forward)
         state.forward(
@@ -225,6 +259,7 @@ class Requests:
                 statement=entry,
                 # PostgreSQL drops the unnamed statement before it reads the new one.
                 is_gone_on_failure=not name,
+                key=prepared.key,
             ),
         )
 
@@ -260,6 +295,8 @@ class Requests:
             types=found.types or (),
             is_fresh=ahead != EXECUTE_NONE,
         )
+        if state.lease is not None:
+            message = state.lease.bind(message, name, statement, found)
         entry = state.portals.set(name, portal, state.segment, is_pending=True)
         state.forward(
             message, Expectation(Reply.BIND, state.segment, name=name, bound=entry, portal=portal)
@@ -345,6 +382,8 @@ class Requests:
         portal.run = run
         run.forwarded_at = state.clock()
         self._note_meaning((portal.plan,))
+        if state.lease is not None:
+            state.lease.forwarded((run,))
         state.forward(
             message, Expectation(Reply.EXECUTE, state.segment, runs=(run,), portal=portal)
         )
@@ -388,6 +427,8 @@ class Requests:
                 if not state.is_skipping:
                     self._poison(state.recorder.refuse(epoch, state.purpose))
                 return
+            if state.lease is not None and not state.skips():
+                message = state.lease.describe(message, name, found)
         else:
             if state.portals.is_open_question(name, state.segment):
                 yield from state.settle()
@@ -409,6 +450,8 @@ class Requests:
                 yield from state.settle()
             if state.is_skipping:
                 return
+            if state.lease is not None:
+                message = state.lease.close(message, name)
             expectation.segment = state.segment
             expectation.statement = state.statements.set(name, None, state.segment, is_pending=True)
         else:

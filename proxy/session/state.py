@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxy.errors import Refused
 from proxy.rewrite.plan import Plan, PlanContext
@@ -17,6 +17,9 @@ from proxy.session.recorder import Recorder
 from proxy.session.settings import Context, SessionSettings
 from proxy.session.snapshot import TransactionSnapshot
 from proxy.wire import messages
+
+if TYPE_CHECKING:
+    from proxy.session.lease import Lease
 
 # A Sync is five bytes, what is kept of it some hundred times as much: pipelines have an end.
 EXPECTATIONS_MAX: Final = 4096
@@ -77,6 +80,7 @@ class SessionState:
         self.status = messages.IDLE
         self.has_failed = False  # something failed since the last ReadyForQuery
         self.told: dict[str, str] = {}  # ParameterStatus as the client knows it
+        self.lease: Lease | None = None  # in transaction pooling
 
     @property
     def purpose(self) -> str | None:
@@ -136,6 +140,8 @@ class SessionState:
         """Send a message upstream, and expect its answer."""
         self.to_upstream.append(data)
         self.queue.append(expectation)
+        if expectation.reply is Reply.QUERY and self.lease is not None:
+            self.lease.carried.unnamed = None  # manual, "Simple Query"
         if expectation.reply in (Reply.SYNC, Reply.QUERY):
             self.segment += 1
             self.is_segment_open = False

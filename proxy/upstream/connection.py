@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from mypy_extensions import mypyc_attr
 
 from proxy.config import Database
 from proxy.errors import UpstreamProtocolError
+from proxy.upstream.carried import Carried
 from proxy.wire import messages
 from proxy.wire.framing import BackendReader
 from proxy.wire.scram import ScramClient, ScramError, certificate_hash
@@ -56,6 +58,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, database: Database) -> None:
         self.database = database
         self.parameters: dict[str, str] = {}
+        self.carried = Carried(_prefix())
         self.process = 0
         self.secret = b""
         self.is_lost = False
@@ -105,6 +108,10 @@ class UpstreamConnection(asyncio.Protocol):
     def detach(self) -> None:
         self._listener = None
         self.resume_reading()
+
+    def was_reset(self) -> None:
+        """It is as it was when it was new."""
+        self.carried = Carried(_prefix())
 
     async def secure(self, context: ssl.SSLContext) -> bytes | None:
         """Go on over TLS, chain and name verified; the hash of the upstream's certificate."""
@@ -180,6 +187,11 @@ class UpstreamConnection(asyncio.Protocol):
         except (OSError, TimeoutError, UpstreamProtocolError):
             # The request may arrive late and hit another statement: do not use this one again.
             self.abort()
+
+
+def _prefix() -> bytes:
+    # No tool can name a statement so, by chance or on purpose.
+    return b"consent-proxy: " + secrets.token_hex(8).encode() + b" "
 
 
 async def connect(database: Database, settings: dict[str, str]) -> UpstreamConnection:

@@ -1,7 +1,8 @@
 """Warm connections to the upstream, leased one at a time to whoever asks.
 
-A lease is for a whole session. What comes back clean is reset and used again, what does not is
-closed. Beyond the limit one waits in line.
+A lease is for a whole session: what comes back clean is reset and used again, what does not is
+closed. Or it is for a transaction: then it is passed on as it is, with what it carries
+(docs/decisions/0004). Beyond the limit one waits in line.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Final
 
 import structlog
 
-from proxy.config import Database
+from proxy.config import Database, Pooling
 from proxy.errors import Reason, Refused, UpstreamProtocolError
+from proxy.upstream.carried import DEFAULTS, Settings
 from proxy.upstream.connection import UpstreamConnection, UpstreamError, connect
+from proxy.upstream.counts import PoolCounts
 from proxy.upstream.reset import Reset
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +48,7 @@ class Pool:
     """Connections to one upstream, `connections` at most.
 
     `statement_s` is the upstream's own limit for one statement, `wait_s` how long a lease may
-    wait.
+    wait, `pooling` what sessions lease for.
     """
 
     def __init__(
@@ -55,7 +58,10 @@ class Pool:
         connections: int,
         wait_s: float,
         statement_s: float,
+        pooling: Pooling = "session",
     ) -> None:
+        self.pooling: Final = pooling
+        self.counts: Final = PoolCounts()
         self._database = database
         self._connections_max = connections
         self._wait_s = wait_s
@@ -111,19 +117,29 @@ class Pool:
         for connection in list(self._leased):
             connection.abort()
 
-    def acquire_now(self) -> UpstreamConnection | None:
-        """A clean connection that is at hand; None: ask `acquire`, and wait."""
+    def acquire_now(self, settings: Settings) -> UpstreamConnection | None:
+        """A connection that is at hand; None: ask `acquire`, and wait."""
         # Whoever waits in line comes first.
-        connection = None if self._waiters or self._is_closed else self._take_idle()
+        connection = None if self._waiters or self._is_closed else self._take_idle(settings)
         if connection is not None:
             self._leased.add(connection)
+            self.counts.leases += 1
         return connection
 
-    async def acquire(self) -> UpstreamConnection:
-        """A clean connection. Raises Refused(too_many_connections or upstream_unavailable)."""
+    async def acquire(self, settings: Settings | None = None) -> UpstreamConnection:
+        """A connection. Raises Refused(too_many_connections or upstream_unavailable).
+
+        `settings`: those that are wanted, though it may have others (see `carried`). None: it has
+        to be as it was when it was new.
+        """
+        self.counts.leases += 1
         try:
             async with asyncio.timeout(self._wait_s):
-                connection = await self._acquire()
+                connection = await self._acquire(settings or DEFAULTS)
+                while settings is None and not connection.carried.is_new:
+                    await self._renew(connection)
+                    if connection.is_lost:
+                        connection = await self._acquire(DEFAULTS)
         except TimeoutError:
             raise Refused(
                 Reason.TOO_MANY_CONNECTIONS,
@@ -133,20 +149,44 @@ class Pool:
         self._leased.add(connection)
         return connection
 
-    async def _acquire(self) -> UpstreamConnection:
+    async def _acquire(self, settings: Settings) -> UpstreamConnection:
         while not self._is_closed:
-            connection = self._take_idle() or await self._open_one() or await self._next_free()
+            connection = (
+                self._take_idle(settings) or await self._open_one() or await self._next_free()
+            )
             if connection is not None:
+                self._leased.add(connection)
                 return connection
         raise _unavailable()
 
-    def _take_idle(self) -> UpstreamConnection | None:
+    def _take_idle(self, settings: Settings) -> UpstreamConnection | None:
+        # The last that came back: its caches are warm, and the others can go. Best one that has
+        # the settings already.
+        for index in range(len(self._idle) - 1, -1, -1):
+            if self._idle[index][1].carried.settings == settings:
+                connection = self._idle[index][1]
+                del self._idle[index]
+                if not connection.is_lost:
+                    return connection
         while self._idle:
-            # The last that came back: its caches are warm, and the others can go.
             _, connection = self._idle.pop()
             if not connection.is_lost:
                 return connection
         return None
+
+    async def _renew(self, connection: UpstreamConnection) -> None:
+        done = asyncio.get_running_loop().create_future()
+        reset = Reset(connection, lambda _: None if done.done() else done.set_result(None))
+        reset.begin()
+        try:
+            await done
+        except asyncio.CancelledError:
+            reset.give_up()
+            self._leased.discard(connection)
+            self._invite()
+            raise
+        if connection.is_lost:
+            self._leased.discard(connection)
 
     async def _open_one(self) -> UpstreamConnection | None:
         """A new connection, or None where there are as many as there may be."""
@@ -168,6 +208,7 @@ class Pool:
             asyncio.get_running_loop().create_future()
         )
         self._waiters.append(waiter)
+        self.counts.waits += 1
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -182,8 +223,30 @@ class Pool:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def release(self, connection: UpstreamConnection, *, is_clean: bool) -> None:
-        """Give a connection back. `is_clean`: idle, outside a transaction, every answer read."""
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Give a connection back that is idle, outside a transaction, every answer read, and for
+        which `carried` tells what it has: others get it as it is.
+        """
+        carried = connection.carried
+        if (
+            connection.is_lost
+            or self._is_closed
+            or connection.is_being_cancelled
+            or carried.needs_reset
+            or carried.settings.has_time_limit
+        ):
+            self.release(connection, is_clean=True)
+            return
+        self._leased.discard(connection)
+        connection.detach()
+        self._keep(connection)
+
+    def release(
+        self, connection: UpstreamConnection, *, is_clean: bool, unanswered: int = 0
+    ) -> None:
+        """Give a connection back. `is_clean`: idle, outside a transaction, every answer read but
+        those to so many `unanswered` Queries.
+        """
         self._leased.discard(connection)
         if not is_clean or connection.is_lost or self._is_closed:
             connection.close()
@@ -191,13 +254,13 @@ class Pool:
             return
         connection.detach()
         if not connection.is_being_cancelled:
-            self._reset(connection)
+            self._reset(connection, unanswered)
             return
-        task = asyncio.get_running_loop().create_task(self._reset_later(connection))
+        task = asyncio.get_running_loop().create_task(self._reset_later(connection, unanswered))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _reset_later(self, connection: UpstreamConnection) -> None:
+    async def _reset_later(self, connection: UpstreamConnection, unanswered: int) -> None:
         try:
             await connection.cancels_taken()
         except asyncio.CancelledError:
@@ -206,11 +269,11 @@ class Pool:
         if connection.is_lost:
             self._keep(connection)
         else:
-            self._reset(connection)
+            self._reset(connection, unanswered)
 
-    def _reset(self, connection: UpstreamConnection) -> None:
+    def _reset(self, connection: UpstreamConnection, unanswered: int) -> None:
         """Bring a connection back to what it was when it was new; then it is `_was_reset`."""
-        reset = Reset(connection, self._was_reset)
+        reset = Reset(connection, self._was_reset, unanswered=unanswered)
         self._resetting.add(reset)
         reset.begin()
 
@@ -249,7 +312,8 @@ class Pool:
                 connection.close()
             self._invite()
             return
-        self.parameters = dict(connection.parameters)
+        if connection.carried.is_new:
+            self.parameters = dict(connection.parameters)
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

@@ -21,9 +21,13 @@ class Reset:
     A session ends with each: so this is a listener, and no task of the event loop.
     """
 
-    __slots__ = ("_done", "_has_completed", "_reader", "_timer", "connection")
+    __slots__ = ("_done", "_has_completed", "_reader", "_timer", "_unanswered", "connection")
 
-    def __init__(self, connection: UpstreamConnection, done: Callable[[Reset], None]) -> None:
+    def __init__(
+        self, connection: UpstreamConnection, done: Callable[[Reset], None], *, unanswered: int = 0
+    ) -> None:
+        """`unanswered`: so many Queries were sent before, whose answers mean nothing any more."""
+        self._unanswered = unanswered
         self.connection = connection
         self._done = done
         self._reader = BackendReader()
@@ -56,7 +60,11 @@ class Reset:
             self._reader.feed(data)
             while (found := self._reader.next()) is not None:
                 kind, part, _ = found
+                if self._unanswered:
+                    self._unanswered -= kind == m.READY
+                    continue
                 if kind == m.READY and self._has_completed and part[5] == m.IDLE:
+                    self.connection.was_reset()
                     self._end()
                     return
                 self._take(kind, part)

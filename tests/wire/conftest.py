@@ -28,6 +28,7 @@ from tests.wire.doubles import (
     FakePlanner,
 )
 from tests.wire.raw import Raw
+from tests.world import POOLING
 
 SCRIPT = """
 CREATE TABLE people (a integer PRIMARY KEY, b text, c numeric(10,2), d timestamptz);
@@ -76,7 +77,7 @@ class Proxy:
 @pytest.fixture
 async def proxy(upstream: Database) -> AsyncIterator[Proxy]:
     limits, log, planner, epoch = FakeLimits(), FakeLog(), FakePlanner(), FakeEpoch()
-    pool = Pool(upstream, connections=8, wait_s=5, statement_s=60)
+    pool = Pool(upstream, connections=8, wait_s=5, statement_s=60, pooling=POOLING)
     await pool.start()
     services = Services(
         credentials=FakeCredentials(),

@@ -1,0 +1,132 @@
+"""What a connection still has of whoever used it last: settings and prepared statements.
+
+In transaction pooling a connection goes from client to client without being reset. What it has is
+known here, so that the next one gets exactly its own; what is not known is not passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# A prepared statement takes some 20 to 100 KiB of its server process.
+STATEMENTS_MAX: Final = 200
+
+
+class Settings:
+    """Values that differ from the connection's defaults, by lower-case name. Not changed."""
+
+    __slots__ = ("_mark", "has_time_limit", "values")
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values: Final[dict[str, str]] = dict(values)
+        self._mark: Final[int] = hash(frozenset(self.values.items()))
+        # It would count for what the proxy itself runs, and for a connection that rests.
+        self.has_time_limit: Final[bool] = any(name.endswith("_timeout") for name in self.values)
+
+    def __hash__(self) -> int:
+        return self._mark
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Settings)
+            and self._mark == other._mark
+            and self.values == other.values
+        )
+
+    def reset_for(self, wanted: Settings) -> list[str]:
+        """Which to RESET on the way to `wanted`: also those that get another value then, since a
+        partial one ('ISO' of DateStyle) is completed by what is there.
+        """
+        return [name for name, value in self.values.items() if wanted.values.get(name) != value]
+
+    def missing_for(self, wanted: Settings) -> dict[str, str]:
+        """Which to set on the way to `wanted`."""
+        return {n: value for n, value in wanted.values.items() if self.values.get(n) != value}
+
+
+DEFAULTS: Final = Settings({})
+
+
+class StatementKey:
+    """What a prepared statement is made of: equal ones are interchangeable.
+
+    Literals are read when a statement is prepared (`'1 May'::timestamptz`), with the settings of
+    that moment; names are looked up in the search path. So all settings are part of it.
+    """
+
+    __slots__ = ("_mark", "revision", "settings", "text", "types")
+
+    def __init__(
+        self, text: str, types: tuple[int, ...], settings: Settings, revision: str
+    ) -> None:
+        self.text: Final = text
+        self.types: Final = types
+        self.settings: Final = settings
+        self.revision: Final = revision
+        self._mark: Final[int] = hash((text, types, settings, revision))
+
+    def __hash__(self) -> int:
+        return self._mark
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, StatementKey)
+            and self._mark == other._mark
+            and self.text == other.text
+            and self.types == other.types
+            and self.revision == other.revision
+            and self.settings == other.settings
+        )
+
+
+class Carried:
+    """One connection's; a new one after each reset."""
+
+    __slots__ = ("_prefix", "_statements", "_used", "needs_reset", "settings", "unnamed")
+
+    def __init__(self, prefix: bytes) -> None:
+        """`prefix` begins the names of statements here; nobody else can guess it."""
+        self._prefix: Final = prefix
+        self._used = 0
+        self._statements: dict[StatementKey, bytes] = {}  # the last used is the last
+        self.settings: Settings = DEFAULTS
+        self.unnamed: StatementKey | None = None
+        self.needs_reset = False
+        """Something ran of which the proxy does not know all that it left."""
+
+    @property
+    def is_new(self) -> bool:
+        return not (self._used or self.needs_reset or self.unnamed or self.settings.values)
+
+    def name_of(self, key: StatementKey) -> bytes:
+        """The name under which a statement is prepared here; b"": it is not."""
+        name = self._statements.pop(key, b"")
+        if name:
+            self._statements[key] = name
+        return name
+
+    def take(self, key: StatementKey) -> bytes:
+        """The name under which a statement is prepared from now on."""
+        name = self._statements.pop(key, b"")
+        if not name:
+            self._used += 1
+            name = self._prefix + str(self._used).encode()
+        self._statements[key] = name
+        return name
+
+    def surplus(self) -> bytes:
+        """The name of a statement that must make room; b"": there is room."""
+        if len(self._statements) <= STATEMENTS_MAX:
+            return b""
+        return self._statements.pop(next(iter(self._statements)))
+
+    def lose(self, key: StatementKey) -> None:
+        """The statement is not, or perhaps not, prepared here."""
+        self._statements.pop(key, None)
+        if self.unnamed == key:
+            self.unnamed = None
+
+    def lose_all(self) -> None:
+        self._statements.clear()
+        self.unnamed = None
