@@ -135,7 +135,8 @@ class Expectation:
     ends. `poison`: in place of Parse, Bind, Describe or Close. `is_silent`: its failure is ours to
     deal with, not the client's to see. `statement` and `bound` are what was entered under `name`
     when the message was forwarded. `key` is what a Parse prepares, where names are exchanged
-    (lease.py). `on_rows` gets the rows of a question of ours; None where it failed.
+    (lease.py), `statement_name` the client's name for what a Bind is of. `on_rows` gets the rows
+    of a question of ours; None where it failed.
     """
 
     __slots__ = (
@@ -151,11 +152,13 @@ class Expectation:
         "on_types",
         "poison",
         "portal",
+        "prepared",
         "reply",
         "rows",
         "runs",
         "segment",
         "statement",
+        "statement_name",
         "text",
         "texts",
     )
@@ -181,6 +184,8 @@ class Expectation:
         key: StatementKey | None = None,
         on_rows: Callable[[Sequence[Sequence[bytes | None]] | None], None] | None = None,
         is_set_up: bool = False,
+        statement_name: bytes = b"",
+        prepared: Prepared | None = None,
     ) -> None:
         self.reply = reply
         self.segment = segment
@@ -200,4 +205,6 @@ class Expectation:
         self.key = key
         self.on_rows = on_rows
         self.rows = b""  # DataRows, while they are collected
+        self.statement_name = statement_name
+        self.prepared = prepared  # what a Parse of ours prepares again
         self.is_set_up = is_set_up  # the connection gets the client's settings

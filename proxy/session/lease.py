@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 # Does what DEALLOCATE of a renamed statement does upstream: nothing, and fails where that fails.
 # No tool can change this setting (sql/settings.py).
 NOTHING_TEXT: Final = "RESET transform_null_equals"
-# The database itself says what a session has set, whichever way it did.
+# The database itself says what a session has set, whichever way it did. The view does not show
+# settings of no extension, as is the purpose.
 _QUESTION: Final = (
     b"SELECT pg_catalog.lower(name), setting FROM pg_catalog.pg_settings"
-    b" WHERE source OPERATOR(pg_catalog.=) 'session'"
+    b" WHERE source OPERATOR(pg_catalog.=) 'session' UNION ALL"
+    b" SELECT 'consent.purpose', pg_catalog.current_setting('consent.purpose', true)"
 )
 _NUMBERS: Final = itertools.count()
 
@@ -134,7 +136,7 @@ class Lease:
             return
         self._is_unknown = False
         self._known = self._asked
-        found = {(row[0] or b"").decode(): (row[1] or b"").decode() for row in rows}
+        found = {row[0].decode(): row[1].decode() for row in rows if row[0] and row[1] is not None}
         self._settings = self.carried.settings = Settings(found)
         if not self.is_asking:
             self._parsed_under = self._settings
@@ -204,7 +206,9 @@ class Lease:
         upstream_name = self.parse(name, prepared)
         self._state.forward(
             m.parse(upstream_name, key.text.encode(), key.types),
-            Expectation(Reply.PARSE, self._state.segment, is_swallowed=True, key=key),
+            Expectation(
+                Reply.PARSE, self._state.segment, is_swallowed=True, key=key, prepared=prepared
+            ),
         )
         return upstream_name
 
@@ -234,6 +238,10 @@ class Lease:
         prepared = self._state.statements.get(name)
         is_own = prepared is not None and prepared.types is None
         return message if is_own else m.close(b"S", OWN_NAME)
+
+    def as_named(self, text: str, name: bytes) -> str:
+        """A message of the upstream's, in which a statement goes by the client's name."""
+        return self.carried.as_named(text, name.decode("utf-8", "replace"))
 
     def lose(self, key: StatementKey) -> None:
         """A Parse has failed, or was skipped."""

@@ -325,7 +325,10 @@ class Replies:
 
     def _shown(self, head: Expectation | None, fields: Mapping[str, str]) -> bytes:
         """PostgreSQL's error with what of it the tool may read."""
-        is_analysis = head is not None and head.reply is Reply.PARSE
+        lease = self._state.lease
+        if lease is not None and head is not None:
+            fields = {**fields, "M": lease.as_named(fields.get("M", ""), head.statement_name)}
+        is_analysis = head is not None and head.reply is Reply.PARSE and head.prepared is None
         place = None if head is None else _place(head)
         return m.error(
             m.ERROR, shown_error(fields, self._reach(head), place, is_analysis=is_analysis)
@@ -378,6 +381,8 @@ def _plans(head: Expectation) -> list[Plan]:
     plans = [] if head.portal is None else [head.portal.plan]
     if head.statement is not None and head.statement.value is not None:
         plans.append(head.statement.value.runs)
+    if head.prepared is not None:
+        plans.append(head.prepared.runs)
     run = head.runs[0] if head.runs else None
     if run is not None:
         plans += [plan for plan in (run.plan, run.source) if plan is not None]
@@ -390,8 +395,10 @@ def _place(head: Expectation) -> Place | None:
         at = len(head.texts) - len(head.runs)
         before = sum(len(each.decode()) + 2 for each in head.texts[:at])
         return Place(head.texts[at].decode(), head.text, head.runs[0].index, before)
-    if head.statement is not None and head.statement.value is not None:
+    prepared = head.prepared
+    if prepared is None and head.statement is not None:
         prepared = head.statement.value
+    if prepared is not None:
         return Place(prepared.plan.text, prepared.text, prepared.index)
     if head.portal is not None:
         return Place(head.portal.plan.text, head.portal.text)

@@ -299,7 +299,15 @@ class Requests:
             message = state.lease.bind(message, name, statement, found)
         entry = state.portals.set(name, portal, state.segment, is_pending=True)
         state.forward(
-            message, Expectation(Reply.BIND, state.segment, name=name, bound=entry, portal=portal)
+            message,
+            Expectation(
+                Reply.BIND,
+                state.segment,
+                name=name,
+                bound=entry,
+                portal=portal,
+                statement_name=statement,
+            ),
         )
 
     def _current(self, name: bytes) -> Generator[Need, None, Prepared | Poison]:

@@ -6,6 +6,7 @@ known here, so that the next one gets exactly its own; what is not known is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -83,11 +84,12 @@ class StatementKey:
 class Carried:
     """One connection's; a new one after each reset."""
 
-    __slots__ = ("_prefix", "_statements", "_used", "needs_reset", "settings", "unnamed")
+    __slots__ = ("_names", "_prefix", "_statements", "_used", "needs_reset", "settings", "unnamed")
 
     def __init__(self, prefix: bytes) -> None:
         """`prefix` begins the names of statements here; nobody else can guess it."""
         self._prefix: Final = prefix
+        self._names: Final = re.compile(re.escape(prefix.decode()) + "[0-9]+")
         self._used = 0
         self._statements: dict[StatementKey, bytes] = {}  # the last used is the last
         self.settings: Settings = DEFAULTS
@@ -120,6 +122,10 @@ class Carried:
         if len(self._statements) <= STATEMENTS_MAX:
             return b""
         return self._statements.pop(next(iter(self._statements)))
+
+    def as_named(self, text: str, name: str) -> str:
+        """A text in which a statement has the name that its client gave it."""
+        return self._names.sub(lambda _: name, text)
 
     def lose(self, key: StatementKey) -> None:
         """The statement is not, or perhaps not, prepared here."""

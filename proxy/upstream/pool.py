@@ -60,7 +60,7 @@ class Pool:
         statement_s: float,
         pooling: Pooling = "session",
     ) -> None:
-        self.pooling: Final = pooling
+        self.pooling = pooling
         self.counts: Final = PoolCounts()
         self._database = database
         self._connections_max = connections

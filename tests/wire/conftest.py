@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import pytest
 import uvloop
 
-from proxy.config import Database
+from proxy.config import Database, Pooling
 from proxy.config_url import read_url
 from proxy.demo.embedded import EmbeddedPostgres
 from proxy.session.door import PostgresDoor
@@ -76,8 +77,16 @@ class Proxy:
 
 @pytest.fixture
 async def proxy(upstream: Database) -> AsyncIterator[Proxy]:
+    async with running(upstream) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def running(
+    upstream: Database, *, pooling: Pooling = POOLING, connections: int = 8
+) -> AsyncIterator[Proxy]:
     limits, log, planner, epoch = FakeLimits(), FakeLog(), FakePlanner(), FakeEpoch()
-    pool = Pool(upstream, connections=8, wait_s=5, statement_s=60, pooling=POOLING)
+    pool = Pool(upstream, connections=connections, wait_s=5, statement_s=60, pooling=pooling)
     await pool.start()
     services = Services(
         credentials=FakeCredentials(),

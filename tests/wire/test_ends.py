@@ -225,6 +225,7 @@ async def test_a_message_of_no_known_type_ends_the_session(proxy: Proxy) -> None
 
 
 async def test_more_clients_than_upstreams_wait_and_are_told(proxy: Proxy) -> None:
+    proxy.pool.pooling = "session"
     clients = [await proxy.login() for _ in range(9)]
     for client in clients[:8]:
         await client.query("SELECT 1")
@@ -236,6 +237,7 @@ async def test_more_clients_than_upstreams_wait_and_are_told(proxy: Proxy) -> No
 
 
 async def test_a_client_in_line_gets_the_next_upstream(proxy: Proxy) -> None:
+    proxy.pool.pooling = "session"
     clients = [await proxy.login() for _ in range(9)]
     for client in clients[:8]:
         await client.query("SELECT 1")

@@ -42,6 +42,7 @@ async def test_a_tool_is_told_what_a_server_tells(proxy: Proxy) -> None:
 
 
 async def test_an_idle_client_holds_no_upstream(proxy: Proxy) -> None:
+    proxy.pool.pooling = "session"
     clients = [await proxy.login() for _ in range(12)]  # more than there are upstreams
     assert proxy.pool.leased == 0
     await clients[0].query("SELECT 1")

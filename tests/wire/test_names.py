@@ -88,6 +88,7 @@ async def test_a_failed_parse_of_the_unnamed_statement_loses_the_one_before(prox
 
 
 async def test_sql_and_protocol_share_the_names_of_prepared_statements(proxy: Proxy) -> None:
+    proxy.pool.pooling = "session"
     client = await proxy.login()
     await client.query("PREPARE q AS SELECT 7")
     client.send(m.describe(b"S", b"q"), _run(b"q"))

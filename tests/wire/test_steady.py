@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
+from proxy.config import Database
 from proxy.session.steady import SWITCH
 from proxy.wire import messages as m
-from tests.wire.conftest import Proxy
+from tests.wire.conftest import Proxy, running
 from tests.wire.raw import Raw, error, kinds
 
 Packets = list[bytes]
@@ -125,6 +126,12 @@ SCRIPTS: dict[str, Packets] = {
         PREPARE, run(statement=b"s"), m.bind(b"", b"s", (b"1",)) + m.message(m.EXECUTE, b"\0"),
     ],
 }  # fmt: skip
+
+
+@pytest.fixture
+async def proxy(upstream: Database) -> AsyncIterator[Proxy]:
+    async with running(upstream, pooling="session") as proxy:
+        yield proxy
 
 
 @pytest.fixture
