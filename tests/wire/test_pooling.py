@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
 from proxy.config import Database
-from proxy.rewrite.plan import PlanContext
-from proxy.upstream.carried import STATEMENTS_MAX
+from proxy.demo.embedded import EmbeddedPostgres
+from proxy.rewrite.plan import Plan, PlanContext
+from proxy.session import lease
+from proxy.upstream import carried
+from proxy.upstream.carried import DEFAULTS
+from proxy.upstream.connection import UpstreamConnection, connect, exchange
+from proxy.upstream.pool import Pool
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy, running
 from tests.wire.raw import Raw, error, kinds, rows, until
@@ -248,3 +255,295 @@ async def test_clients_in_turn_are_answered_and_recorded_as_if_each_had_a_connec
         assert pooled.pool.counts.leases > 20
         assert pooled.pool.counts.set_ups > 10
         assert pooled.pool.counts.parses > 0
+
+
+async def test_clients_that_leave_and_come_leave_nothing_to_others(
+    upstream: Database, pooled: Proxy
+) -> None:
+    chance = random.Random(1)
+    async with running(upstream, pooling="session") as alone:
+        pooled.planner.rewrite = alone.planner.rewrite = _planned
+        for _ in range(25):
+            clients = _Clients(pooled, alone)
+            await clients.open()
+            for _ in range(4):
+                await clients.say(0, *_step(chance))
+            for client in clients.both[0]:
+                client.send(m.TERMINATE_MESSAGE)
+                client.close()
+            await until(lambda: not pooled.pool.leased)
+        assert pooled.pool.counts.set_ups > 5
+
+
+# --- what is shared, and what is not ----------------------------------------------------------
+
+
+async def test_one_connection_answers_many_clients_in_turn(pooled: Proxy) -> None:
+    clients = [await pooled.login(application_name=str(number)) for number in range(20)]
+    shown = b"SELECT current_setting('application_name')"
+    for client in clients:
+        client.send(m.parse(b"s", shown), m.SYNC_MESSAGE)
+        await client.until_ready()
+    for _ in range(3):
+        for number, client in enumerate(clients):
+            client.send(run(None, statement=b"s"))
+            assert rows(await client.until_ready()) == [[str(number).encode()]]
+    assert pooled.pool.leased == 0
+    assert pooled.pool.idle == 1
+
+
+async def test_a_new_client_is_told_nothing_of_what_others_have_set(pooled: Proxy) -> None:
+    before = await pooled.login()
+    await before.query("SET timezone = 'Asia/Tokyo'")
+    await before.query("SET application_name = 'a secret'")
+    after = await pooled.login()
+    assert after.parameters == before.parameters
+    seen = await after.query("SELECT 1")
+    assert kinds(seen) == "TDCZ"
+
+
+async def test_a_literal_in_a_prepared_statement_is_read_with_its_own_client_s_settings(
+    pooled: Proxy,
+) -> None:
+    text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
+    clients = [await pooled.login(TimeZone=zone) for zone in ("Asia/Tokyo", "UTC", "America/Lima")]
+    found = set()
+    for client in clients:
+        client.send(m.parse(b"s", text), m.SYNC_MESSAGE)
+        await client.until_ready()
+    for client in clients:
+        client.send(run(None, statement=b"s"))
+        found.add(rows(await client.until_ready())[0][0])
+    assert len(found) == 3
+
+
+async def test_a_statement_prepared_while_a_setting_is_local_is_not_given_to_others(
+    pooled: Proxy,
+) -> None:
+    text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
+    first, second = await pooled.login(), await pooled.login()
+    await first.query("BEGIN")
+    await first.query("SET LOCAL timezone = 'Asia/Tokyo'")
+    first.send(m.parse(b"s", text), run(None, statement=b"s"))
+    local = rows(await first.until_ready())
+    await first.query("COMMIT")
+    for client in (second, first):
+        if client is second:
+            client.send(m.parse(b"s", text), m.SYNC_MESSAGE)
+            await client.until_ready()
+        client.send(run(None, statement=b"s"))
+        assert rows(await client.until_ready()) != local
+
+
+async def test_what_the_database_s_own_code_leaves_behind_is_gone_for_the_next(
+    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = pooled.planner._one
+
+    def runs_code(text: str, context: PlanContext) -> Plan:
+        return replace(planned(text, context), runs_code="advisory" in text)
+
+    monkeypatch.setattr(pooled.planner, "_one", runs_code)
+    first, second = await pooled.login(), await pooled.login()
+    await first.query("SELECT pg_advisory_lock(1)")
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    assert rows(await second.query(locks)) == [[b"0"]]
+    assert rows(await second.query("SHOW consent.purpose")) == [[b"newsletter"]]
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "cause"),
+    [
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT a FROM people", "CLOSE c", "cursor"),
+        ("PREPARE p AS SELECT 1", "DEALLOCATE p", "prepare"),
+    ],
+)
+async def test_what_can_not_be_moved_keeps_the_connection_until_it_is_gone(
+    pooled: Proxy, begins: str, ends: str, cause: str
+) -> None:
+    client = await pooled.login()
+    await client.query(begins)
+    for _ in range(3):
+        await client.query("SELECT 1")
+        assert pooled.pool.leased == 1
+    await client.query(ends)
+    assert pooled.pool.leased == 0
+    assert pooled.pool.counts.pins == {cause: 1}
+
+
+async def test_a_client_whose_settings_can_not_be_asked_for_keeps_its_connection(
+    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_QUESTION", b"SELECT 1 / 0")
+    client = await pooled.login()
+    await client.query("SET timezone = 'Asia/Tokyo'")
+    for _ in range(2):
+        assert rows(await client.query("SHOW timezone")) == [[b"Asia/Tokyo"]]
+    assert pooled.pool.leased == 1
+    assert pooled.pool.counts.pins == {"settings": 1}
+    client.send(m.TERMINATE_MESSAGE)
+    other = await pooled.login()
+    assert rows(await other.query("SHOW timezone")) != [[b"Asia/Tokyo"]]
+
+
+async def test_statements_make_room_for_others_and_are_prepared_again(
+    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carried, "STATEMENTS_MAX", 3)
+    client = await pooled.login()
+    names = [f"s{number}".encode() for number in range(8)]
+    for number, name in enumerate(names):
+        client.send(m.parse(name, f"SELECT {number}".encode()), m.SYNC_MESSAGE)
+        await client.until_ready()
+    for _ in range(2):
+        for number, name in enumerate(names):
+            client.send(run(None, statement=name))
+            assert rows(await client.until_ready()) == [[str(number).encode()]]
+    assert pooled.pool.counts.parses >= 8
+    connection = await pooled.pool.acquire(DEFAULTS)
+    held = await exchange(connection, b"SELECT count(*) FROM pg_prepared_statements")
+    assert held == [[b"3"]]
+    pooled.pool.release(connection, is_clean=True)
+
+
+async def test_an_older_result_type_is_an_error_once(
+    pooled: Proxy, postgres: EmbeddedPostgres
+) -> None:
+    postgres.run("CREATE TABLE changing AS SELECT 1 AS a", database=pooled.database)
+    client = await pooled.login()
+    prepare = m.parse(b"s", b"SELECT * FROM changing") + m.SYNC_MESSAGE
+    client.send(prepare, run(None, statement=b"s"))
+    assert kinds(await client.until_ready(2)) == "1Z2TDCZ"
+    postgres.run("ALTER TABLE changing ALTER a TYPE text", database=pooled.database)
+    client.send(run(None, statement=b"s"))
+    assert error(await client.until_ready())["C"] == "0A000"
+    client.send(m.close(b"S", b"s"), prepare, run(None, statement=b"s"))
+    assert kinds(await client.until_ready(2)) == "31Z2TDCZ"
+    postgres.run("DROP TABLE changing", database=pooled.database)
+
+
+async def test_http_s_door_gets_a_connection_as_it_was_when_it_was_new(pooled: Proxy) -> None:
+    client = await pooled.login()
+    await client.query("SET timezone = 'Asia/Tokyo'")
+    client.send(m.parse(b"s", b"SELECT 1"), m.SYNC_MESSAGE)
+    await client.until_ready()
+    await until(lambda: not pooled.pool.leased)
+    connection = await pooled.pool.acquire()
+    asked = b"SELECT current_setting('timezone'), count(*) FROM pg_prepared_statements"
+    ((zone, prepared),) = await exchange(connection, asked)
+    assert (zone != b"Asia/Tokyo", prepared) == (True, b"0")
+    pooled.pool.release(connection, is_clean=True)
+
+
+# --- cancelling, loss, the end ----------------------------------------------------------------
+
+
+async def _runs(proxy: Proxy, text: str) -> None:
+    admin = await connect(proxy.pool._database, {})
+    async with asyncio.timeout(20):
+        while await exchange(
+            admin,
+            f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = '{text}'"
+            .encode(),
+        ) == [[b"0"]]:  # fmt: skip
+            await asyncio.sleep(0)
+    admin.close()
+
+
+async def test_a_cancel_request_never_hits_the_statement_of_the_next(pooled: Proxy) -> None:
+    first, second = await pooled.login(), await pooled.login()
+    await first.query("SELECT 1")
+    second.send(m.query(b"SELECT pg_sleep(600)"))
+    await _runs(pooled, "SELECT pg_sleep(600)")
+    for _ in range(3):
+        pooled.door.cancel(*first.key)  # it runs nothing: the connection is another's now
+    pooled.door.cancel(*second.key)
+    assert error(await second.until_ready())["C"] == "57014"
+    for client in (first, second):
+        assert rows(await client.query("SELECT 1")) == [[b"1"]]
+
+
+async def test_a_connection_with_a_cancel_request_on_its_way_is_not_used(
+    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_held = asyncio.Event()
+    original = UpstreamConnection._cancel
+
+    async def late(self: UpstreamConnection) -> None:
+        await is_held.wait()
+        await original(self)
+
+    monkeypatch.setattr(UpstreamConnection, "_cancel", late)
+    first, second = await pooled.login(), await pooled.login()
+    first.send(m.query(b"SELECT pg_sleep(0.2)"))
+    await _runs(pooled, "SELECT pg_sleep(0.2)")
+    pooled.door.cancel(*first.key)
+    await first.until_ready()
+    second.send(m.query(b"SELECT pg_sleep(0.2)"))
+    await until(lambda: pooled.pool.waiting)
+    is_held.set()
+    assert kinds(await second.until_ready()) == "TDCZ"
+
+
+async def test_a_lost_connection_ends_whoever_has_it_and_nobody_else(pooled: Proxy) -> None:
+    idle, busy = await pooled.login(), await pooled.login()
+    await idle.query("SET timezone = 'Asia/Tokyo'")
+    idle.send(m.parse(b"s", b"SELECT current_setting('timezone')"), m.SYNC_MESSAGE)
+    await idle.until_ready()
+    busy.send(m.query(b"SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert b"57P01" in await busy.closed()
+    idle.send(run(None, statement=b"s"))
+    assert rows(await idle.until_ready()) == [[b"Asia/Tokyo"]]
+
+
+async def test_a_client_that_leaves_while_its_settings_are_asked_for_costs_no_connection(
+    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_QUESTION", b"SELECT 'a', 'b' FROM pg_sleep(0.2)")
+    opened = []
+    monkeypatch.setattr(
+        pooled.pool, "_connect", lambda: opened.append(1) or Pool._connect(pooled.pool)
+    )
+    for _ in range(3):
+        client = await pooled.login()
+        await client.query("SET timezone = 'Asia/Tokyo'")
+        client.close()
+        await until(lambda: pooled.pool.idle)
+    assert opened == []
+
+
+async def test_draining_ends_clients_that_rest_at_once(pooled: Proxy) -> None:
+    clients = [await pooled.login() for _ in range(5)]
+    for client in clients:
+        await client.query("SELECT 1")
+    await pooled.door.drain(5)
+    for client in clients:
+        assert b"57P01" in await client.closed()
+
+
+async def test_more_clients_than_can_be_served_in_time_are_told(pooled: Proxy) -> None:
+    first, second = await pooled.login(), await pooled.login()
+    await first.query("BEGIN")
+    pooled.pool._wait_s = 0.05
+    second.send(m.query(b"SELECT 1"))
+    assert b"53300" in await second.closed()
+    assert kinds(await first.query("COMMIT")) == "CZ"
+
+
+async def test_who_waits_longest_is_next(pooled: Proxy) -> None:
+    clients = [await pooled.login() for _ in range(6)]
+    await clients[0].query("BEGIN")
+    answered = list[int]()
+
+    async def wait(number: int) -> None:
+        await clients[number].until_ready()
+        answered.append(number)
+
+    waiting = []
+    for number in range(1, 6):
+        clients[number].send(m.query(b"SELECT 1"))
+        await until(lambda number=number: pooled.pool.waiting == number)
+        waiting.append(asyncio.create_task(wait(number)))
+    clients[0].send(m.query(b"COMMIT"), m.query(b"SELECT 1"))
+    await asyncio.gather(*waiting)
+    assert answered == [1, 2, 3, 4, 5]
