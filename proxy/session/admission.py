@@ -249,9 +249,10 @@ class Admission:
             found = yield from self._executed(name, names, is_simple=statement.types is None)
             if not isinstance(found, Prepared):
                 return found
-            if self._state.lease is not None and found.types is not None:
-                return _renamed_upstream()
-            return found.runs if found.runs.kind is Kind.SELECT else _no_query()
+            if found.runs.kind is not Kind.SELECT:
+                return _no_query()
+            is_renamed = self._state.lease is not None and found.types is not None
+            return _renamed_upstream() if is_renamed else found.runs
         return None
 
     # --- names in SQL, where those of messages are exchanged (lease.py) ---
@@ -263,7 +264,8 @@ class Admission:
             return None
         prepared, _ = names.prepared(plan.name)
         if plan.kind is Kind.PREPARE:
-            return None if prepared is None else duplicate_statement(plan.name.encode())
+            is_known = prepared is None or prepared.types is None  # to the upstream, or to nobody
+            return None if is_known else duplicate_statement(plan.name.encode())
         if prepared is None:
             return no_statement(plan.name.encode())
         if statement.types is None:

@@ -658,6 +658,8 @@ class ClientSession(asyncio.Protocol):
         self._unfold()
         state, upstream = self._state, self._upstream
         if state is not None and upstream is not None and state.queue:
+            if all(each.on_rows is not None for each in state.queue):
+                return  # only a question of ours runs
             self._is_cancel_wanted = True
             self._cancel_wanted(state)
 

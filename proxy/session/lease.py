@@ -51,9 +51,12 @@ class Lease:
     def __init__(self, state: SessionState, settings: Settings, counts: PoolCounts) -> None:
         self._state = state
         self._settings = settings
+        self.question = _QUESTION
         self._counts = counts
         self._carried: Carried | None = None
-        self._changes = 0  # statements that may have set something
+        # Statements that may have set something. A time limit asked for at start-up is read back
+        # once, to know it in milliseconds.
+        self._changes = int(settings.has_short_limit)
         self._asked = 0  # `_changes` when the database was asked last
         self._known = 0  # `_changes` of which the database's answer tells all
         self._is_unknown = False  # the database did not say what is set
@@ -120,7 +123,7 @@ class Lease:
         self._asked = self._changes
         run = Run(None, is_swallowed=True)
         self._state.forward(
-            m.query(_QUESTION),
+            m.query(self.question),
             Expectation(
                 Reply.QUERY,
                 self._state.segment,
@@ -152,21 +155,24 @@ class Lease:
         """These are about to run: what do they leave in the connection?"""
         for run in runs:
             for plan in (run.plan, run.source):
-                if plan is None:
-                    continue
-                if may_set(plan):
-                    self._changes += 1
-                if plan.kind is Kind.SET or may_set(plan):
-                    # Until it is known what is set now: SET LOCAL counts, too.
-                    self._parsed_under = Settings({"": str(next(_NUMBERS))})
-                # What the database's own code leaves behind, only a reset clears away.
-                self.carried.needs_reset |= plan.runs_code
+                if plan is not None:
+                    self._note(plan)
             if run.plan is None:
                 continue
             if run.plan.kind is Kind.PREPARE:
                 self._has_prepared = True
             elif run.plan.kind in (Kind.DISCARD, Kind.DEALLOCATE) and run.plan.name is None:
                 self.carried.lose_all()
+
+    def _note(self, plan: Plan) -> None:
+        if may_set(plan):
+            self._changes += 1
+        if plan.kind is Kind.SET or may_set(plan):
+            # Until it is known what is set now: SET LOCAL counts, too.
+            self._parsed_under = Settings({"": str(next(_NUMBERS))})
+        if plan.runs_code:
+            # What the database's own code leaves behind, only a reset clears away.
+            self.carried.needs_reset = True
 
     # --- prepared statements ---
 
@@ -221,6 +227,8 @@ class Lease:
     def bind(self, message: bytes, portal: bytes, name: bytes, prepared: Prepared) -> bytes:
         """A Bind as it is sent upstream."""
         upstream_name = self.find(name, prepared)
+        if prepared.runs.runs_code:
+            self._note(prepared.runs)  # a planner runs code, too
         if upstream_name == name:
             return message
         rest = message[5 + len(portal) + 1 + len(name) + 1 :]

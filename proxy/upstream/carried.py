@@ -12,18 +12,23 @@ from typing import Final
 
 # A prepared statement takes some 20 to 100 KiB of its server process.
 STATEMENTS_MAX: Final = 200
+# What the proxy itself runs takes a millisecond; longer limits are never in its way.
+_LIMIT_SHORT_MS: Final = 10_000
 
 
 class Settings:
     """Values that differ from the connection's defaults, by lower-case name. Not changed."""
 
-    __slots__ = ("_mark", "has_time_limit", "values")
+    __slots__ = ("_mark", "has_short_limit", "values")
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values: Final[dict[str, str]] = dict(values)
         self._mark: Final[int] = hash(frozenset(self.values.items()))
-        # It would count for what the proxy itself runs, and for a connection that rests.
-        self.has_time_limit: Final[bool] = any(name.endswith("_timeout") for name in self.values)
+        # It would count for what the proxy itself runs, or for a connection that rests.
+        self.has_short_limit: Final[bool] = any(
+            name.endswith("_timeout") and _is_short(name, value)
+            for name, value in self.values.items()
+        )
 
     def __hash__(self) -> int:
         return self._mark
@@ -44,6 +49,11 @@ class Settings:
     def missing_for(self, wanted: Settings) -> dict[str, str]:
         """Which to set on the way to `wanted`."""
         return {n: value for n, value in wanted.values.items() if self.values.get(n) != value}
+
+
+def _is_short(name: str, value: str) -> bool:
+    is_milliseconds = value.isascii() and value.isdigit()
+    return name == "idle_session_timeout" or not is_milliseconds or int(value) < _LIMIT_SHORT_MS
 
 
 DEFAULTS: Final = Settings({})
@@ -84,12 +94,22 @@ class StatementKey:
 class Carried:
     """One connection's; a new one after each reset."""
 
-    __slots__ = ("_names", "_prefix", "_statements", "_used", "needs_reset", "settings", "unnamed")
+    __slots__ = (
+        "_names",
+        "_prefix",
+        "_statements",
+        "_used",
+        "needs_reset",
+        "settings",
+        "statements_max",
+        "unnamed",
+    )
 
     def __init__(self, prefix: bytes) -> None:
         """`prefix` begins the names of statements here; nobody else can guess it."""
         self._prefix: Final = prefix
         self._names: Final = re.compile(re.escape(prefix.decode()) + "[0-9]+")
+        self.statements_max = STATEMENTS_MAX
         self._used = 0
         self._statements: dict[StatementKey, bytes] = {}  # the last used is the last
         self.settings: Settings = DEFAULTS
@@ -119,7 +139,7 @@ class Carried:
 
     def surplus(self) -> bytes:
         """The name of a statement that must make room; b"": there is room."""
-        if len(self._statements) <= STATEMENTS_MAX:
+        if len(self._statements) <= self.statements_max:
             return b""
         return self._statements.pop(next(iter(self._statements)))
 

@@ -233,7 +233,7 @@ class Pool:
             or self._is_closed
             or connection.is_being_cancelled
             or carried.needs_reset
-            or carried.settings.has_time_limit
+            or carried.settings.has_short_limit
         ):
             self.release(connection, is_clean=True)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -14,11 +13,9 @@ import pytest
 from proxy.config import Database
 from proxy.demo.embedded import EmbeddedPostgres
 from proxy.rewrite.plan import Plan, PlanContext
-from proxy.session import lease
-from proxy.upstream import carried
+from proxy.session.lease import Lease
 from proxy.upstream.carried import DEFAULTS
-from proxy.upstream.connection import UpstreamConnection, connect, exchange
-from proxy.upstream.pool import Pool
+from proxy.upstream.connection import connect, exchange
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy, running
 from tests.wire.raw import Raw, error, kinds, rows, until
@@ -120,6 +117,9 @@ _CHANGES = (
     "SET consent.purpose = 'newsletter'",
     "SET search_path = pg_catalog",
     "SET statement_timeout = '20s'",
+    "SET statement_timeout = '5s'",
+    "SET extra_float_digits = 0",
+    "SET default_transaction_isolation = 'repeatable read'",
     "RESET timezone",
     "RESET application_name",
     "RESET consent.purpose",
@@ -247,7 +247,7 @@ async def test_clients_in_turn_are_answered_and_recorded_as_if_each_had_a_connec
         await clients.open()
         await clients.open(TimeZone="Asia/Kolkata", application_name="third")
         await clients.open(options="-c datestyle=DMY -c consent.purpose=service")
-        await clients.open(application_name="fourth")
+        await clients.open(application_name="fourth", options="-c statement_timeout=30s")
         for _ in range(250):
             index = chance.choice(list(clients.free()))
             await clients.say(index, *_step(chance))
@@ -335,6 +335,15 @@ async def test_a_statement_prepared_while_a_setting_is_local_is_not_given_to_oth
         assert rows(await client.until_ready()) != local
 
 
+def _lease_of(proxy: Proxy) -> Lease:
+    """Of the only session."""
+    (session,) = proxy.door._tools
+    state = session._state
+    assert state is not None
+    assert state.lease is not None
+    return state.lease
+
+
 async def test_what_the_database_s_own_code_leaves_behind_is_gone_for_the_next(
     pooled: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,10 +381,10 @@ async def test_what_can_not_be_moved_keeps_the_connection_until_it_is_gone(
 
 
 async def test_a_client_whose_settings_can_not_be_asked_for_keeps_its_connection(
-    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+    pooled: Proxy,
 ) -> None:
-    monkeypatch.setattr(lease, "_QUESTION", b"SELECT 1 / 0")
     client = await pooled.login()
+    _lease_of(pooled).question = b"SELECT 1 / 0"
     await client.query("SET timezone = 'Asia/Tokyo'")
     for _ in range(2):
         assert rows(await client.query("SHOW timezone")) == [[b"Asia/Tokyo"]]
@@ -387,9 +396,9 @@ async def test_a_client_whose_settings_can_not_be_asked_for_keeps_its_connection
 
 
 async def test_statements_make_room_for_others_and_are_prepared_again(
-    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+    pooled: Proxy,
 ) -> None:
-    monkeypatch.setattr(carried, "STATEMENTS_MAX", 3)
+    pooled.pool._idle[0][1].carried.statements_max = 3
     client = await pooled.login()
     names = [f"s{number}".encode() for number in range(8)]
     for number, name in enumerate(names):
@@ -439,14 +448,12 @@ async def test_http_s_door_gets_a_connection_as_it_was_when_it_was_new(pooled: P
 
 
 async def _runs(proxy: Proxy, text: str) -> None:
+    """Return when a statement runs upstream."""
     admin = await connect(proxy.pool._database, {})
+    asked = f"SELECT FROM pg_stat_activity WHERE state = 'active' AND query = '{text}'"
     async with asyncio.timeout(20):
-        while await exchange(
-            admin,
-            f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = '{text}'"
-            .encode(),
-        ) == [[b"0"]]:  # fmt: skip
-            await asyncio.sleep(0)
+        while not await exchange(admin, asked.encode()):
+            pass
     admin.close()
 
 
@@ -464,22 +471,16 @@ async def test_a_cancel_request_never_hits_the_statement_of_the_next(pooled: Pro
 
 
 async def test_a_connection_with_a_cancel_request_on_its_way_is_not_used(
-    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+    pooled: Proxy,
 ) -> None:
     is_held = asyncio.Event()
-    original = UpstreamConnection._cancel
-
-    async def late(self: UpstreamConnection) -> None:
-        await is_held.wait()
-        await original(self)
-
-    monkeypatch.setattr(UpstreamConnection, "_cancel", late)
+    on_its_way = asyncio.create_task(is_held.wait())
+    connection = pooled.pool._idle[0][1]
+    connection._cancelling.add(on_its_way)  # type: ignore[arg-type]
+    on_its_way.add_done_callback(connection._cancelling.discard)
     first, second = await pooled.login(), await pooled.login()
-    first.send(m.query(b"SELECT pg_sleep(0.2)"))
-    await _runs(pooled, "SELECT pg_sleep(0.2)")
-    pooled.door.cancel(*first.key)
-    await first.until_ready()
-    second.send(m.query(b"SELECT pg_sleep(0.2)"))
+    await first.query("SELECT 1")
+    second.send(m.query(b"SELECT 1"))
     await until(lambda: pooled.pool.waiting)
     is_held.set()
     assert kinds(await second.until_ready()) == "TDCZ"
@@ -497,19 +498,16 @@ async def test_a_lost_connection_ends_whoever_has_it_and_nobody_else(pooled: Pro
 
 
 async def test_a_client_that_leaves_while_its_settings_are_asked_for_costs_no_connection(
-    pooled: Proxy, monkeypatch: pytest.MonkeyPatch
+    pooled: Proxy,
 ) -> None:
-    monkeypatch.setattr(lease, "_QUESTION", b"SELECT 'a', 'b' FROM pg_sleep(0.2)")
-    opened = []
-    monkeypatch.setattr(
-        pooled.pool, "_connect", lambda: opened.append(1) or Pool._connect(pooled.pool)
-    )
+    connection = pooled.pool._idle[0][1]
     for _ in range(3):
         client = await pooled.login()
+        _lease_of(pooled).question = b"SELECT 'a', 'b' FROM pg_sleep(0.2)"
         await client.query("SET timezone = 'Asia/Tokyo'")
         client.close()
         await until(lambda: pooled.pool.idle)
-    assert opened == []
+    assert pooled.pool._idle[0][1] is connection
 
 
 async def test_draining_ends_clients_that_rest_at_once(pooled: Proxy) -> None:
@@ -530,6 +528,10 @@ async def test_more_clients_than_can_be_served_in_time_are_told(pooled: Proxy) -
     assert kinds(await first.query("COMMIT")) == "CZ"
 
 
+async def _waiting(proxy: Proxy, number: int) -> None:
+    await until(lambda: proxy.pool.waiting == number)
+
+
 async def test_who_waits_longest_is_next(pooled: Proxy) -> None:
     clients = [await pooled.login() for _ in range(6)]
     await clients[0].query("BEGIN")
@@ -542,7 +544,7 @@ async def test_who_waits_longest_is_next(pooled: Proxy) -> None:
     waiting = []
     for number in range(1, 6):
         clients[number].send(m.query(b"SELECT 1"))
-        await until(lambda number=number: pooled.pool.waiting == number)
+        await _waiting(pooled, number)
         waiting.append(asyncio.create_task(wait(number)))
     clients[0].send(m.query(b"COMMIT"), m.query(b"SELECT 1"))
     await asyncio.gather(*waiting)
