@@ -71,7 +71,7 @@ def _policy(config: Config) -> tuple[Policy | None, list[Finding]]:
 async def _upstream(
     reader: asyncpg.Connection, config: Config, policy: Policy | None
 ) -> list[Finding]:
-    findings = [*await _server(reader), await _clock(reader)]
+    findings = [*await _server(reader), await _clock(reader), _pooling(config)]
     findings += await doctor_rights.reader_findings(reader, policy)
     if policy is None:
         return findings
@@ -122,6 +122,11 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
         for row in off
     ]
     return findings or [ok("server", f"PostgreSQL {version // 10000}, a primary")]
+
+
+def _pooling(config: Config) -> Finding:
+    leased_for = f"each leased for a {config.upstream_pooling}"
+    return ok("pooling", f"{config.upstream_connections} connections per worker, {leased_for}")
 
 
 async def _clock(connection: asyncpg.Connection) -> Finding:
