@@ -16,8 +16,7 @@ from typing import Final
 _TOKEN: Final = re.compile(r"\w+|[^\w\s]")
 
 _STATEMENT_US: Final = 150.0  # each statement of a text, beside all else
-_TOKEN_US: Final = 3.0  # a text read by a grammar and printed
-_QUERY_TOKEN_US: Final = 5.0  # … by both readers, checked against the lists, and described
+_TOKEN_US: Final = 8.0  # of a text that both readers read
 _GUARD_CHARACTER_US: Final = 0.65  # a guard made as a tree, printed and read
 _GUARD_COLUMN_US: Final = 40.0  # … before it is made
 _CONDITION_US: Final = 130.0  # a condition repeated in a guard, before that is done
@@ -41,9 +40,6 @@ class Effort:
 
     def statement(self) -> None:
         self._spend(_STATEMENT_US)
-
-    def query(self, text: str) -> None:
-        self._spend(_QUERY_TOKEN_US * len(_TOKEN.findall(text)))
 
     def guard(self, columns: int) -> None:
         """A guard of so many columns is about to be made."""

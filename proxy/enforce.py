@@ -190,6 +190,7 @@ class Enforcer:
         tokens (`1_000` is `1 AS _000` before PostgreSQL 16), which canonical text does not hold.
         """
         text = without_comments(statement.text).strip()
+        self._effort.text(text)
         (again,) = parse(text)  # the first attempt has changed the tree
         try:
             return self._query(again.node, text, context)
@@ -270,7 +271,6 @@ class Enforcer:
 
     def _query(self, node: Tree, text: str, context: PlanContext) -> _Rewritten:
         """Read, resolve, decide, rewrite, check. `node` becomes the expected tree."""
-        self._effort.query(text)
         reading = read(node, self._resolver(context), self._lists)
         relations, schemas = places(read_query(text))
         uses = _paired(reading, relations)

@@ -26,6 +26,8 @@ _POSITIONS: Final = frozenset(
 # (With a first field's in it, the pattern has no fixed beginning and takes five times as long.)
 _POSITION: Final = re.compile(rf',"(?:{"|".join(_POSITIONS)})":-?[0-9]+'.encode())
 
+# The beginnings of the others.
+_OTHER_POSITION: Final = re.compile(rb',"(?:name_|list_|rexpr_)')
 
 # Where a guard comes: orjson writes no such byte.
 _GUARD: Final = b"\0"
@@ -101,7 +103,10 @@ def _spelt(printed: bytes) -> bytes:
 
 
 def _without_positions(printed: bytes) -> bytes:
-    return _POSITION.sub(b"", printed)
+    # Nearly all are of this name, and cutting at it takes half of the pattern's time.
+    first, *others = printed.split(b',"location":')
+    rest = b"".join([first, *[other.lstrip(b"-0123456789") for other in others]])
+    return _POSITION.sub(b"", rest) if _OTHER_POSITION.search(rest) else rest
 
 
 def is_same(left: Any, right: Any) -> bool:

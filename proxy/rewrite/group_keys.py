@@ -162,7 +162,8 @@ class _Mentioned:
                     self.walk(query)
             else:
                 for item in value.values():
-                    self.walk(item)
+                    if isinstance(item, (dict, list)):
+                        self.walk(item)
 
     def _column(self, fields: list[Tree]) -> None:
         is_star = "A_Star" in fields[-1]
@@ -191,7 +192,8 @@ def _queries(value: Any) -> Iterator[Tree]:
             yield value
         else:
             for item in value.values():
-                yield from _queries(item)
+                if isinstance(item, (dict, list)):
+                    yield from _queries(item)
 
 
 # --- which items of GROUP BY name a column of the relation ----------------------------------------

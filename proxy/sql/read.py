@@ -57,6 +57,9 @@ _JSON_CONSTRUCTORS: Final = frozenset(
 )
 _JSON_GRAMMAR: Final = 170000  # server_version_num of the first that has all of them
 
+# Allowed nodes that hold values only, no other node.
+_LEAVES: Final = frozenset("A_Const A_Star String Integer Float Boolean BitString".split())
+
 # PostgreSQL cuts longer names (NAMEDATALEN).
 NAME_BYTES_MAX: Final = 63
 
@@ -301,6 +304,8 @@ class _Walker:
                 self.walk(item, ctes, scopes)
         elif isinstance(value, dict):
             for key, item in value.items():
+                if key in _LEAVES:
+                    continue
                 if key[0] <= "Z":  # a node's name; fields begin with small letters
                     self._node(key, item, ctes, scopes)
                 elif key == "typeName":
@@ -563,14 +568,15 @@ class _Walker:
         # `x.name` calls function name(x) where x has no field of that name, without a FuncCall in
         # the tree: `('select …'::text).ts_stat` runs a query.
         catalog = self._lists.catalog
-        known = catalog.row_functions if is_row else catalog.dotted_functions
+        if name not in (catalog.row_functions if is_row else catalog.dotted_functions):
+            return
         # What is confined to what the tool can see is so only where it is called as a function.
         own = self._lists.own
         is_built_in = is_function_allowed(None, name, 1) and not is_catalog_call(name, 1)
         is_allowed = own.allows_call(None, name, 1) or (
             is_built_in and not own.shadows_function(None, name, 1)
         )
-        if name in known and not is_allowed:
+        if not is_allowed:
             raise Refused(
                 Reason.FUNCTION_NOT_ALLOWED,
                 f"function {name} is not allowed, nor behind a dot",

@@ -28,6 +28,9 @@ _ARRAY_CAST: Final = re.compile(r"::[a-z_][a-z0-9_.]{2,}(?=\[\])")
 _FOLD: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
 
+# What a tree is mostly made of, and holds no relation.
+_LEAVES: Final = frozenset({exp.Identifier, exp.Literal, exp.Star, str, bool, type(None)})
+
 # Both start afresh with each text; to make them takes as long as to read a short one.
 _DIALECT: Final = Dialect.get_or_raise("postgres")
 _TOKENIZER: Final = _DIALECT.tokenizer()
@@ -120,13 +123,13 @@ class _Finder:
         elif isinstance(node, exp.Column) and node.args.get("db"):
             self.schemas.append(_schema_place(node))
         for value in node.args.values():
-            if isinstance(value, exp.Expr):
-                if value is not clause:
-                    self.visit(value, ctes)
-            elif isinstance(value, list):
+            kind = type(value)
+            if kind is list:
                 for child in value:
-                    if isinstance(child, exp.Expr):
+                    if type(child) not in _LEAVES and isinstance(child, exp.Expr):
                         self.visit(child, ctes)
+            elif kind not in _LEAVES and value is not clause and isinstance(value, exp.Expr):
+                self.visit(value, ctes)
 
     def _with(self, clause: exp.With, ctes: frozenset[str]) -> frozenset[str]:
         items = clause.expressions

@@ -1,8 +1,8 @@
 """Splitting byte streams into protocol messages: the inner loop of the relay.
 
-Plain typed code over `bytes` and integers, so that mypyc can compile this one module (indexing,
-no struct, no memoryview: that is what makes it 10–20 times faster there) and so that it runs as
-it is where there is no compiler.
+Plain typed code over `bytes` and integers, so that mypyc can compile this one module (indexing, no
+struct, no memoryview, machine integers where rows are counted: that is what makes it 10–20 times
+faster there) and so that it runs as it is where there is no compiler.
 
 A message is a type byte and a length that counts itself but not the type byte (PostgreSQL manual,
 "Message Formats").
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+from mypy_extensions import i64
 
 from proxy.errors import ClientProtocolError, UpstreamProtocolError
 
@@ -191,10 +193,10 @@ class BackendReader:
         self._pos = end
         return data[start], (data if start == 0 and end == size else data[start:end]), 0
 
-    def _rows(self, data: bytes, start: int, size: int) -> tuple[int, bytes, int] | None:
+    def _rows(self, data: bytes, start: i64, size: i64) -> tuple[int, bytes, int] | None:
         pos = start
-        rows = 0
-        rest = self._row_rest
+        rows: i64 = 0
+        rest: i64 = self._row_rest
         if rest:
             if size - pos <= rest:
                 self._row_rest = rest - (size - pos)
@@ -205,11 +207,17 @@ class BackendReader:
             rest = 0
         else:
             self._row = data[pos]
-        kind = self._row
-        while pos + HEADER_BYTES <= size and data[pos] == kind:
-            length = (
-                (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]
-            )
+        # Machine integers, each byte into one: a third of the time (bulk results are this loop).
+        kind: i64 = self._row
+        while pos + 5 <= size:
+            found: i64 = data[pos]
+            if found != kind:
+                break
+            b1: i64 = data[pos + 1]
+            b2: i64 = data[pos + 2]
+            b3: i64 = data[pos + 3]
+            b4: i64 = data[pos + 4]
+            length = (b1 << 24) | (b2 << 16) | (b3 << 8) | b4
             if length < 4 or length > 0x7FFFFFFF:
                 raise UpstreamProtocolError("row length is out of range")
             rows += 1
@@ -223,7 +231,7 @@ class BackendReader:
             self._wanted = HEADER_BYTES
             return None
         self._wanted = 0
-        return kind, (data if start == 0 and pos == size else data[start:pos]), rows
+        return self._row, (data if start == 0 and pos == size else data[start:pos]), rows
 
 
 EXECUTE_NONE: Final = 0
