@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import asyncpg
 
+from proxy.consent.schema import init
+from proxy.policy.check import catalog_schemas
+from proxy.policy.model import Policy
+from proxy.sql.catalog import Catalog, load_catalog
+
 SHARE_OF_CONSENT: Final = 0.7
 
 _TABLES: Final = """
-CREATE SCHEMA crm; CREATE SCHEMA web; CREATE SCHEMA consent;
+CREATE SCHEMA crm; CREATE SCHEMA web;
 CREATE UNLOGGED TABLE crm.people (
-  id bigint, email varchar(254), full_name text, country text, segment int, spend bigint,
-  joined_at timestamptz);
+  id bigint PRIMARY KEY, email varchar(254), full_name text, country text, segment int,
+  spend bigint, joined_at timestamptz);
+CREATE UNLOGGED TABLE web.events (
+  id bigint, person_id bigint, source text, kind text, amount int, at timestamptz);
+"""
+
+# The ledger first: so every row of people is written once.
+_ROWS: Final = """
+INSERT INTO consent.subject (subject_id, reminder, campaign)
+SELECT i, until, until
+  FROM generate_series(1::bigint, {people}) AS i,
+       LATERAL (SELECT CASE WHEN i % 10 < {share} * 10 THEN 'infinity'::timestamptz
+                            ELSE '-infinity' END) AS u(until);
 INSERT INTO crm.people
 SELECT i, 'p' || i || '@example.com', 'Name ' || i,
        (ARRAY['ES', 'FR', 'DE', 'IT', 'PT', 'NL', 'BE', 'AT'])[1 + i % 8], i % 100,
        i * 7919 % 100000, '2020-01-01Z'::timestamptz + i * interval '3 minutes'
   FROM generate_series(1::bigint, {people}) AS i;
-ALTER TABLE crm.people ADD PRIMARY KEY (id);
 CREATE INDEX ON crm.people (email);
-CREATE UNLOGGED TABLE web.events (
-  id bigint, person_id bigint, source text, kind text, amount int, at timestamptz);
 INSERT INTO web.events
 SELECT i, 1 + (hashint8(i)::bigint + 2147483648) % {people},
        (ARRAY['site', 'form', 'bought'])[1 + i % 3], 'k' || i % 20, i % 1000,
@@ -30,13 +44,6 @@ SELECT i, 1 + (hashint8(i)::bigint + 2147483648) % {people},
 ALTER TABLE web.events ADD PRIMARY KEY (id);
 CREATE INDEX ON web.events (person_id);
 CREATE INDEX ON web.events (at);
-CREATE UNLOGGED TABLE consent.subject (
-  subject_id bigint PRIMARY KEY, reminder timestamptz NOT NULL, campaign timestamptz NOT NULL);
-INSERT INTO consent.subject
-SELECT i, until, until
-  FROM generate_series(1::bigint, {people}) AS i,
-       LATERAL (SELECT CASE WHEN i % 10 < {share} * 10 THEN 'infinity'::timestamptz
-                            ELSE '-infinity' END) AS u(until);
 """
 
 # Masks by a join, as a careful author writes them; rows by EXISTS.
@@ -76,9 +83,19 @@ CREATE POLICY consented ON web.events TO guards_rows USING (
 """
 
 
-async def build(connection: asyncpg.Connection, people: int, events: int) -> None:
-    """Fill an empty database. The superuser sees it bare; roles and views as people write them."""
-    await connection.execute(
-        _TABLES.format(people=people, events=events, share=SHARE_OF_CONSENT) + _BY_HAND
-    )
+async def build(
+    connection: asyncpg.Connection, policy: Policy, people: int, events: int
+) -> dict[str, Catalog]:
+    """Fill an empty database. The superuser sees it bare; roles and views as people write them.
+
+    The catalogs are what the proxy knows of it: `in table` with people's consent in their table,
+    `ledger` as if it were not there.
+    """
+    await connection.execute(_TABLES)
+    await init(connection, policy)
+    rows = _ROWS.format(people=people, events=events, share=SHARE_OF_CONSENT)
+    await connection.execute(rows + _BY_HAND)
     await connection.execute("VACUUM (ANALYZE)")
+    catalog = await load_catalog(connection, catalog_schemas(policy))
+    without = {name: replace(each, kept=None) for name, each in catalog.relations.items()}
+    return {"ledger": replace(catalog, relations=without), "in table": catalog}

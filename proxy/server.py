@@ -34,7 +34,7 @@ from proxy.errors import ConfigurationError, UpstreamProtocolError
 from proxy.gateway.gateway import Gateway
 from proxy.passwords import ScramVerifier
 from proxy.planner import Planner
-from proxy.policy.check import catalog_schemas, out_of_service
+from proxy.policy.check import asks_ledger, catalog_schemas, out_of_service
 from proxy.policy.load import PolicyErrors, load_policy
 from proxy.policy.model import Policy
 from proxy.secrets import Credential, Secrets
@@ -247,6 +247,8 @@ class Server:
         limits = self._config.limits
         for relation, problems in out_of_service(policy, catalog).items():
             _log.warning("relation out of service", relation=str(relation), problems=len(problems))
+        for relation in asks_ledger(policy, catalog):
+            _log.warning("consent in the table is not trusted: init", relation=str(relation))
         return Enforcer(
             policy,
             catalog,

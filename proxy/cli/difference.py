@@ -16,7 +16,7 @@ from proxy.cli.output import print_json, print_table, waiting
 from proxy.cli.policy_rules import RuleChange, rule_changes
 from proxy.config import Config
 from proxy.consent.names import subject_column
-from proxy.consent.schema import quoted
+from proxy.consent.sql_text import quoted
 from proxy.consent.store import read_columns
 from proxy.policy.categories import longest_read
 from proxy.policy.matrix import MatrixRow, matrix

@@ -130,7 +130,7 @@ async def _creates(connection: asyncpg.Connection, role: str) -> list[Finding]:
 
 
 async def _reads(connection: asyncpg.Connection, role: str, policy: Policy) -> list[Finding]:
-    needed = reader_columns(policy)
+    needed = reader_columns(policy, with_copies=True)
     readable = await _readable(connection)
     missing = [
         relation_text(name) if columns is None else f"{relation_text(name)}.{column}"
@@ -164,7 +164,7 @@ async def _reads(connection: asyncpg.Connection, role: str, policy: Policy) -> l
                 f"REVOKE SELECT ON … FROM {role} (or from PUBLIC), then run init again.",
             )
         )
-    ledger = {"subject", "purpose", "epoch"}
+    ledger = {"subject", "purpose", "epoch", "kept", "kept_column"}
     hidden = [n.name for n in more if n.schema == "consent" and n.name not in ledger]
     if hidden:
         findings.append(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from proxy.consent.ledger import Ledger
 from proxy.consent.request import ConsentRequest, State, read_time
-from proxy.consent.schema import literal, quoted
+from proxy.consent.sql_text import literal, quoted
 from proxy.policy.model import (
     NoSubject,
     Policy,

@@ -31,7 +31,8 @@ from proxy.config import (
 )
 from proxy.config_url import read_url
 from proxy.consent.ledger import Ledger
-from proxy.consent.schema import READER, WRITER, init, quoted
+from proxy.consent.schema import READER, WRITER, init
+from proxy.consent.sql_text import quoted
 from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
 from proxy.errors import ConfigurationError
 from proxy.passwords import generate_password

@@ -95,6 +95,8 @@ async def _init(
     roles = {"upstream": settings.upstream, "consent": settings.consent}
     passwords = {roles[section].user: roles[section].password or "" for section in files.paths}
     connection = await _connect(admin)
+    # How far it is with tables that are filled.
+    connection.add_log_listener(lambda _, message: tell(message.message))
     try:
         return await prepare(
             connection,
@@ -225,6 +227,11 @@ def _tell_init(settings: Config, report: InitReport, files: _PasswordFiles) -> N
         print(f"  added purpose {column.purpose}{own} ({column.basis})")
     if not report.added_columns:
         print("  every purpose of the policy was there already")
+    for table, is_in_step in report.in_table.items():
+        if is_in_step:
+            print(f"  {table} has its people's consent in the table")
+        else:
+            tell(f"{table} can not be kept in step: guards ask the ledger (see `policy check`)")
     roles = {"upstream": settings.upstream.user, "consent": settings.consent.user}
     given = {files.paths[s] for s, role in roles.items()
              if s in files.paths and role in report.made_roles}  # fmt: skip

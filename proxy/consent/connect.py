@@ -50,7 +50,11 @@ def connect_arguments(url: str, password: str | None) -> Mapping[str, Any]:
         "dsn": url,
         "timeout": CONNECT_TIMEOUT_S,
         "command_timeout": COMMAND_TIMEOUT_S,
-        "server_settings": {"application_name": "consent-proxy ledger"},
+        "server_settings": {
+            "application_name": "consent-proxy ledger",
+            # An older snapshot would overlook rows of tables that repeat consent.
+            "default_transaction_isolation": "read committed",
+        },
     }
     if password is not None:
         arguments["password"] = password

@@ -33,3 +33,11 @@ def subject_column(purpose: str, category: str | None = None) -> str:
     readable = re.sub(r"[^a-z0-9]+", "_", f"{purpose} {category or ''}".lower()).strip("_")[:40]
     digest = hashlib.sha256(f"{purpose}\0{category or ''}".encode()).hexdigest()[:12]
     return f"{readable or 'p'}__{digest}"
+
+
+def in_table_column(ledger_column: str) -> str:
+    """The column of a table with `consent: in_table` that repeats this one of `consent.subject`.
+
+    63 bytes at most, as `subject_column` has 54.
+    """
+    return f"consent_{ledger_column}"

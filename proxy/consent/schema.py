@@ -17,11 +17,19 @@ from typing import Final
 
 import asyncpg
 
-from proxy.consent import schema_sql
+from proxy.consent import in_table_sql, schema_sql
 from proxy.consent.errors import LedgerNotPrepared
+from proxy.consent.in_table import (
+    copied_columns,
+    in_table_rules,
+    registrations,
+    registry_statements,
+    table_statements,
+)
 from proxy.consent.key import SubjectKey, subject_key
-from proxy.consent.names import subject_column
+from proxy.consent.names import in_table_column, subject_column
 from proxy.consent.sensitive import sensitive_columns
+from proxy.consent.sql_text import block, literal, quoted, relation_sql
 from proxy.policy.model import (
     Basis,
     ColumnName,
@@ -33,10 +41,12 @@ from proxy.policy.model import (
     SubjectColumn,
     SubjectVia,
 )
+from proxy.sql.kept import read_kept
 
 READER: Final = "consent_reader"
 WRITER: Final = "consent_writer"
 SERVER_VERSION_MIN: Final = 130000  # gen_random_uuid() without an extension
+FILL_TIMEOUT_S: Final = 24 * 3600.0  # some minutes for a hundred million rows, others' work aside
 SCRAM_ITERATIONS: Final = 4096  # PostgreSQL's default (scram_iterations)
 
 
@@ -57,11 +67,15 @@ class LedgerColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitReport:
-    """What a run of `init` did. `passwords` holds those of the roles that it made, by role."""
+    """What a run of `init` did. `passwords` holds those of the roles that it made, by role.
+
+    `in_table`: tables with `consent: in_table`, and whether their rows are in step now.
+    """
 
     database: str
     made_roles: tuple[str, ...]
     added_columns: tuple[LedgerColumn, ...]
+    in_table: Mapping[str, bool]
     passwords: Mapping[str, str] = field(repr=False)
 
 
@@ -106,9 +120,14 @@ def init_statements(
         *schema_sql.PSEUDONYMS,
         *schema_sql.APPEND_ONLY,
         schema_sql.REFRESH.replace("{key}", subject_key_type_sql),
+        *registry_statements(),
+        # Who inserts into a table waits for the ledger next: the tables are locked first here too.
+        *table_statements(policy, subject_key_type_sql, reader),
         schema_sql.LOCK,
         *(_column(column) for column in columns),
         *([_purposes(columns)] if columns else []),
+        *registrations(policy),
+        in_table_sql.SPREADING,
         schema_sql.REFRESHED,
         *_ledger_grants(reader, writer),
         *_reader_grants(policy, reader),
@@ -139,7 +158,8 @@ def init_script(
         "-- Roles are made without passwords where none is given: set them with \\password.\n"
         "\\set ON_ERROR_STOP on\n"
     )
-    return head + "\n;\n\n".join(["BEGIN", *statements, "COMMIT"]) + "\n;\n"
+    filling = [in_table_sql.FILL] if any(in_table_rules(policy)) else []
+    return head + "\n;\n\n".join(["BEGIN", *statements, "COMMIT", *filling]) + "\n;\n"
 
 
 async def init(
@@ -185,11 +205,21 @@ async def _init(
     async with admin.transaction():
         for statement in statements:
             await admin.execute(statement)
+    in_table: dict[str, bool] = {}
+    if any(in_table_rules(policy)):
+        await admin.execute(in_table_sql.FILL, timeout=FILL_TIMEOUT_S)
+        kept = {row["relation"] for row in await read_kept(admin)}
+        for rule, _ in in_table_rules(policy):
+            relation = await admin.fetchval(
+                "SELECT pg_catalog.to_regclass($1)::oid::int8", relation_sql(rule.name)
+            )
+            in_table[str(rule.name)] = relation in kept
     columns = ledger_columns(policy)
     return InitReport(
         database=str(await admin.fetchval("SELECT pg_catalog.current_database()")),
         made_roles=made,
         added_columns=tuple(c for c in columns if c.column_name not in before),
+        in_table=in_table,
         passwords=chosen,
     )
 
@@ -209,7 +239,7 @@ async def read_subject_key(connection: asyncpg.Connection, policy: Policy) -> Su
              LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = l.collnamespace
             WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = $2
               AND a.attnum > 0 AND NOT a.attisdropped""",
-        _relation(column.relation),
+        relation_sql(column.relation),
         column.column,
     )
     if found is None:
@@ -217,8 +247,13 @@ async def read_subject_key(connection: asyncpg.Connection, policy: Policy) -> Su
     return subject_key(column, found["type"], found["collation"])
 
 
-def reader_columns(policy: Policy) -> dict[RelationName, tuple[str, ...] | None]:
-    """What guards read of each relation; None is all of it (the relation is open)."""
+def reader_columns(
+    policy: Policy, *, with_copies: bool = False
+) -> dict[RelationName, tuple[str, ...] | None]:
+    """What guards read of each relation; None is all of it (the relation is open).
+
+    Copies of consent in tables are there only after `init`, which grants them by itself.
+    """
     needed: dict[RelationName, set[str] | None] = {}
     for name, rule in policy.relations.items():
         needed[name] = None if rule.columns is None else {*rule.columns, *_rule_columns(rule)}
@@ -229,6 +264,9 @@ def reader_columns(policy: Policy) -> dict[RelationName, tuple[str, ...] | None]
         columns = needed.setdefault(target.relation, set())
         if columns is not None:
             columns.add(target.column)
+    for rule, _ in in_table_rules(policy) if with_copies else ():
+        copies = map(in_table_column, copied_columns(policy, rule))
+        needed[rule.name] = {*(needed[rule.name] or ()), *copies}
     return {
         name: None if columns is None else tuple(sorted(columns))
         for name, columns in needed.items()
@@ -252,29 +290,9 @@ def scram_verifier(password: str) -> str:
 # --- statements ------------------------------------------------------------------------------
 
 
-def quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _relation(name: RelationName) -> str:
-    return f"{quoted(name.schema)}.{quoted(name.name)}"
-
-
-def _block(body: str) -> str:
-    # The body holds names from files: no name may end the block.
-    tag = "$consent$"
-    while tag in body:
-        tag = f"$consent_{secrets.token_hex(4)}$"
-    return f"DO {tag} BEGIN\n{body}\nEND {tag}"
-
-
 def _role(role: str, verifier: str | None) -> str:
     password = f" PASSWORD {literal(verifier)}" if verifier else ""
-    return _block(
+    return block(
         f"  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal(role)}) THEN\n"
         f"    CREATE ROLE {quoted(role)} LOGIN{password};\n"
         "  END IF;"
@@ -284,7 +302,7 @@ def _role(role: str, verifier: str | None) -> str:
 def _column(column: LedgerColumn) -> str:
     default = "infinity" if column.is_default_yes else "-infinity"
     # ADD COLUMN IF NOT EXISTS would stop every reader for nothing where the column is there.
-    return _block(
+    return block(
         "  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'consent.subject'::regclass\n"
         f"                    AND attname = {literal(column.column_name)}) THEN\n"
         f"    ALTER TABLE consent.subject ADD COLUMN {quoted(column.column_name)}"
@@ -320,6 +338,8 @@ def _ledger_grants(reader: str, writer: str) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA consent TO {both}"
     yield f"GRANT SELECT ON consent.subject, consent.purpose, consent.epoch TO {both}"
     yield f"GRANT EXECUTE ON FUNCTION {functions} TO {quoted(reader)}"
+    yield f"GRANT SELECT ON consent.kept, consent.kept_column TO {quoted(reader)}"
+    yield f"GRANT EXECUTE ON FUNCTION consent.kept_state TO {quoted(reader)}"
     yield f"GRANT SELECT ON consent.event TO {quoted(writer)}"
     yield (
         "GRANT INSERT (subject_id, purpose, categories, state, at, until, source, notice,\n"
@@ -342,10 +362,10 @@ def _reader_grants(policy: Policy, reader: str) -> Iterator[str]:
     for name, columns in needed.items():
         listed = "" if columns is None else f" ({', '.join(quoted(c) for c in columns)})"
         if columns != ():
-            yield f"GRANT SELECT{listed} ON {_relation(name)} TO {quoted(reader)}"
+            yield f"GRANT SELECT{listed} ON {relation_sql(name)} TO {quoted(reader)}"
     for function in policy.functions:
         # The types were read as names: nothing else stands in them (policy/purposes.py).
-        routine = _relation(RelationName(function.schema, function.name))
+        routine = relation_sql(RelationName(function.schema, function.name))
         types = ", ".join(function.arguments)
         yield f"GRANT EXECUTE ON ROUTINE {routine}({types}) TO {quoted(reader)}"
 
@@ -390,7 +410,7 @@ async def _refuse_missing(admin: asyncpg.Connection, policy: Policy) -> None:
         found = await admin.fetch(
             "SELECT attname FROM pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped"
             " AND attrelid = pg_catalog.to_regclass($1)",
-            _relation(name),
+            relation_sql(name),
         )
         present = {row["attname"] for row in found}
         if not present:

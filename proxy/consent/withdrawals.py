@@ -15,7 +15,7 @@ from typing import Final, Literal
 from proxy.consent import store
 from proxy.consent.key import SubjectId
 from proxy.consent.request import State
-from proxy.consent.schema import quoted
+from proxy.consent.sql_text import quoted
 from proxy.consent.states import Event, PurposeColumn, applies
 
 _AGREED_ONCE: Final = (

@@ -56,7 +56,19 @@ def check_against(policy: Policy, catalog: Catalog) -> tuple[Problem, ...]:
     for rule in policy.relations.values():
         problems += _relation_problems(policy, catalog, rule)
         problems += _missing_columns(policy, catalog, rule)
+        problems += _in_table_problems(policy, catalog, rule)
     return tuple(sorted(set(problems)))
+
+
+def asks_ledger(policy: Policy, catalog: Catalog) -> tuple[RelationName, ...]:
+    """Tables with `consent: in_table` whose copies can not be trusted: guards ask the ledger."""
+    return tuple(
+        rule.name
+        for rule in policy.relations.values()
+        if rule.is_consent_in_table
+        and (relation := catalog.relations.get(rule.name)) is not None
+        and not _is_kept(rule, relation)
+    )
 
 
 def out_of_service(policy: Policy, catalog: Catalog) -> Mapping[RelationName, tuple[Problem, ...]]:
@@ -125,6 +137,30 @@ def _missing_columns(policy: Policy, catalog: Catalog, rule: RelationRule) -> It
         if relation.column(name) is None:
             path = ("tables", relation_text(rule.name), "columns", quote(name))
             yield _error(policy, path, _no_column(relation, name))
+
+
+def _in_table_problems(policy: Policy, catalog: Catalog, rule: RelationRule) -> Iterator[Problem]:
+    relation = catalog.relations.get(rule.name)
+    if not rule.is_consent_in_table or relation is None:
+        return
+    path = ("tables", relation_text(rule.name), "consent")
+    if relation.kind not in ("r", "p"):
+        yield _error(policy, path, "expected a table: it is a view or lies elsewhere")
+    elif not _is_kept(rule, relation):
+        message = (
+            "the copies of consent are not there, or could be out of step: statements ask the "
+            "ledger, which is slower; run `consent-proxy init`"
+        )
+        yield problem_at(policy, path, message)
+    key = relation.column(rule.subject.column) if isinstance(rule.subject, SubjectColumn) else None
+    if key is not None and (relation.oid, key.attnum) not in catalog.structure.first_columns:
+        message = f"no index begins with {quote(key.name)}: every event reads the whole table"
+        yield problem_at(policy, path, message)
+
+
+def _is_kept(rule: RelationRule, relation: Relation) -> bool:
+    kept, subject = relation.kept, rule.subject
+    return kept is not None and isinstance(subject, SubjectColumn) and kept.key == subject.column
 
 
 def _type_problems(

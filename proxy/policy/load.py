@@ -19,7 +19,7 @@ from proxy.policy.purposes import (
     read_purposes,
     read_tools,
 )
-from proxy.policy.references import check_sensitive, check_subjects
+from proxy.policy.references import check_copies, check_sensitive, check_subjects
 from proxy.policy.revision import revision_of
 from proxy.policy.tables import read_subject_key, read_tables
 from proxy.policy.value import Findings
@@ -59,4 +59,5 @@ def _build(sections: Sections, folder: Path, findings: Findings) -> Policy:
     )
     check_subjects(policy.relations, policy.subject_key, findings)
     check_sensitive(policy.categories, findings)
+    check_copies(policy, findings)
     return policy

@@ -266,6 +266,7 @@ class RelationRule:
     name: RelationName
     columns: Mapping[str, ColumnRule] | None
     subject: Subject = NoSubject()
+    is_consent_in_table: bool = False  # `consent: in_table`, beside being in the ledger
     source: SourceRule | None = None
     keep: AgeRule | None = None
     quiet: AgeRule | None = None

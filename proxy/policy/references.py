@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.consent.in_table import copied_columns, in_table_rules
+from proxy.consent.names import in_table_column
 from proxy.policy.categories import ancestors
 from proxy.policy.model import (
     Category,
     ColumnName,
     NoSubject,
+    Policy,
     RelationName,
     RelationRule,
     Subject,
@@ -17,7 +20,7 @@ from proxy.policy.model import (
     SubjectColumn,
     SubjectVia,
 )
-from proxy.policy.names import relation_text
+from proxy.policy.names import quote, relation_text
 from proxy.policy.problem import NOWHERE
 from proxy.policy.value import Findings
 
@@ -45,6 +48,19 @@ def check_subjects(
         problem = _subject_problem(rule, relations)
         if problem is not None:
             findings.report(place, ".".join(path), problem)
+
+
+def check_copies(policy: Policy, findings: Findings) -> None:
+    """Copies of consent in a table are for guards: no tool is shown what people agreed to."""
+    for rule, _ in in_table_rules(policy):
+        copies = {in_table_column(name) for name in copied_columns(policy, rule)}
+        for name in copies & set(rule.columns or {}):
+            path = ("tables", relation_text(rule.name), "columns", quote(name))
+            findings.report(
+                findings.places.get(path, NOWHERE),
+                ".".join(path),
+                "is what `consent: in_table` makes: a column of this name can not be listed",
+            )
 
 
 def _subject_problem(

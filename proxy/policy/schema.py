@@ -15,6 +15,7 @@ from proxy.policy.purposes import CATEGORY_KEYS, PEOPLE, PURPOSE_KEYS, ROW_RULES
 from proxy.policy.tables import (
     AGE_KEYS,
     COLUMN_KEYS,
+    CONSENT_PLACES,
     SOURCE_KEYS,
     SUBJECT_KEYS,
     SUBJECTS_MAX,
@@ -218,6 +219,11 @@ def _table_definitions() -> JSON:
                     TABLE_KEYS,
                     required=["columns"],
                     subject=_ref("subject"),
+                    consent={
+                        "enum": list(CONSENT_PLACES),
+                        "description": "`in_table`: copied into columns of the table, kept in step "
+                        "by the ledger; the subject is a column of the table.",
+                    },
                     source={**_ref("source"), "description": "Where data came from decides too."},
                     keep={**_ref("age"), "description": "Older rows are absent."},
                     quiet={**_ref("age"), "description": "Younger rows are absent."},

@@ -25,7 +25,8 @@ from proxy.policy.purposes import OPEN, parse_category, read_mask
 from proxy.policy.value import NOT_AVAILABLE, Value
 
 SUBJECT_KEYS: Final = ("key", "consent")
-TABLE_KEYS: Final = ("subject", "source", "keep", "quiet", "columns")
+TABLE_KEYS: Final = ("subject", "consent", "source", "keep", "quiet", "columns")
+CONSENT_PLACES: Final = ("ledger", "in_table")
 COLUMN_KEYS: Final = ("category", "mask", "type")
 SOURCE_KEYS: Final = ("column", "allow")
 AGE_KEYS: Final = ("column", "for", "zone")
@@ -65,10 +66,18 @@ def _table(name: RelationName, value: Value) -> RelationRule:
     if value.is_text(OPEN):
         return RelationRule(name=name, columns=None)
     keys = value.keys(TABLE_KEYS, required=("columns",), expected=_TABLE_EXPECTED) or {}
+    columns = _columns(keys["columns"]) if "columns" in keys else {}
+    subject = _subject(keys["subject"]) if "subject" in keys else NoSubject()
+    is_consent_in_table = False
+    if "consent" in keys:
+        is_consent_in_table = keys["consent"].one_of(CONSENT_PLACES) == "in_table"
+        if is_consent_in_table and not isinstance(subject, SubjectColumn):
+            keys["consent"].fail("expected a table whose subject is one of its own columns")
     return RelationRule(
         name=name,
-        columns=_columns(keys["columns"]) if "columns" in keys else {},
-        subject=_subject(keys["subject"]) if "subject" in keys else NoSubject(),
+        columns=columns,
+        subject=subject,
+        is_consent_in_table=is_consent_in_table,
         source=_source(keys["source"]) if "source" in keys else None,
         keep=_age(keys["keep"]) if "keep" in keys else None,
         quiet=_age(keys["quiet"]) if "quiet" in keys else None,

@@ -36,7 +36,6 @@ from proxy.policy.model import (
     Policy,
     RelationName,
     SourceRule,
-    Subject,
     SubjectAll,
     SubjectColumn,
     SubjectVia,
@@ -44,6 +43,7 @@ from proxy.policy.model import (
 from proxy.rewrite.masks import column_type_shown, shown_expression
 from proxy.rewrite.masks_terms import call, case, cast, cast_to, literal, operate, text
 from proxy.sql.catalog import Catalog, Column, ColumnType, Relation
+from proxy.sql.kept import Kept
 
 # Types whose operators with statistics are all comparisons, which never fail: keys and times keep
 # good plans.
@@ -105,82 +105,143 @@ def fenced(query: _Query) -> _Query:
 # --- in force --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """One data subject of a row, and where a guard reads until when purposes are in force.
+
+    `alias` stands for the person's row of `consent.subject`; or for a table that repeats it, whose
+    columns `kept` names.
+    """
+
+    key: exp.Column
+    alias: str
+    kept: Kept | None
+
+    def is_in_force(self, ledger_column: str) -> exp.Expr:
+        """True while it is; NULL or false if not, or if nothing is known of the person."""
+        own = ledger_column if self.kept is None else self.kept.columns[ledger_column]
+        return operate(column(own, self.alias), ">", call("statement_timestamp"))
+
+    def is_of_a_member(self, kept: Kept) -> exp.Expr:
+        """Is the row of one of the tables that were seen to be in step? One that took the name
+        since, or became a partition, may hold copies of any age.
+        """
+        oids = [cast(literal(str(member)), "oid") for member in kept.members]
+        own = column("tableoid", self.alias)
+        return joined([operate(own.copy(), "=", oid) for oid in oids], exp.Or)
+
+
 @dataclass(slots=True)
 class _Joins:
-    """The joins that lead from a row to its data subjects' rows of `consent.subject`."""
+    """The joins that lead from a row to its data subjects, and to their rows of the ledger."""
 
     joins: list[exp.Join]
-    keys: list[exp.Column]  # the subject's key, one per subject of the row
-    ledgers: list[str]  # alias of consent.subject, one per subject of the row
+    people: list[_Person]
 
 
 def _left_join(table: exp.Table, on: exp.Expr) -> exp.Join:
     return exp.Join(this=table, side="LEFT", on=on)
 
 
-def _subject_joins(policy: Policy, subject: Subject) -> _Joins:
-    found = _Joins([], [], [])
-    match subject:
+def _subject_joins(
+    policy: Policy, catalog: Catalog, purpose: str, verdict: RelationVerdict
+) -> _Joins:
+    found = _Joins([], [])
+    way = _Way(policy, catalog, _asked_columns(purpose, verdict), found)
+    match verdict.subject:
         case NoSubject():
             pass
         case SubjectColumn() | SubjectVia():
-            _follow(policy, subject, found)
+            way.follow(verdict.relation, verdict.subject)
         case SubjectAll():
-            for each in subject.subjects:
-                _follow(policy, each, found)
+            for each in verdict.subject.subjects:
+                way.follow(verdict.relation, each)
         case _:
-            assert_never(subject)
+            assert_never(verdict.subject)
     return found
 
 
-def _follow(policy: Policy, subject: SubjectColumn | SubjectVia, found: _Joins) -> None:
-    alias = "t"
-    for _ in range(HOPS_MAX + 1):
-        if isinstance(subject, SubjectColumn):
-            key = column(subject.column, alias)
-            ledger = f"k{len(found.ledgers)}"
-            found.joins.append(
+def _asked_columns(purpose: str, verdict: RelationVerdict) -> frozenset[str]:
+    """The columns of `consent.subject` that the relation's cells and rows may ask for."""
+    cells = [cell for _, cell in verdict.columns if isinstance(cell, Guarded)]
+    own = {each for cell in cells if (each := _own_grant(cell)) is not None}
+    return frozenset({subject_column(purpose), *(subject_column(purpose, each) for each in own)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """From a relation's rows to their data subjects."""
+
+    policy: Policy
+    catalog: Catalog
+    asked: frozenset[str]
+    found: _Joins
+
+    def follow(self, relation_name: RelationName, subject: SubjectColumn | SubjectVia) -> None:
+        alias = "t"
+        for _ in range(HOPS_MAX + 1):
+            if isinstance(subject, SubjectColumn):
+                self._arrive(relation_name, alias, column(subject.column, alias), subject.column)
+                return
+            hop = f"h{len(self.found.joins)}"
+            self.found.joins.append(
+                _left_join(
+                    relation(subject.target.relation, hop),
+                    operate(column(subject.target.column, hop), "=", column(subject.column, alias)),
+                )
+            )
+            alias = hop
+            relation_name = subject.target.relation
+            following = self.policy.relations[relation_name].subject
+            if not isinstance(following, SubjectColumn | SubjectVia):
+                raise InvariantError(f"{subject.target} leads to no single data subject")
+            subject = following
+        raise InvariantError("a subject's path has too many hops")
+
+    def _arrive(self, relation_name: RelationName, alias: str, key: exp.Column, name: str) -> None:
+        kept = self._kept(relation_name, name)
+        ledger = alias
+        if kept is None:
+            ledger = f"k{len(self.found.people)}"
+            self.found.joins.append(
                 _left_join(
                     relation(RelationName(CONSENT, SUBJECT_TABLE), ledger),
                     operate(column(SUBJECT_KEY, ledger), "=", key),
                 )
             )
-            found.keys.append(key)
-            found.ledgers.append(ledger)
-            return
-        hop = f"h{len(found.joins)}"
-        found.joins.append(
-            _left_join(
-                relation(subject.target.relation, hop),
-                operate(column(subject.target.column, hop), "=", column(subject.column, alias)),
-            )
-        )
-        alias = hop
-        following = policy.relations[subject.target.relation].subject
-        if not isinstance(following, SubjectColumn | SubjectVia):
-            raise InvariantError(f"{subject.target} leads to no single data subject")
-        subject = following
-    raise InvariantError("a subject's path has too many hops")
+        self.found.people.append(_Person(key, ledger, kept))
+
+    def _kept(self, relation_name: RelationName, key: str) -> Kept | None:
+        """What the table itself has of the ledger, if that is all that is asked for."""
+        rule = self.policy.relations[relation_name]
+        database = self.catalog.relations.get(relation_name)
+        kept = None if database is None else database.kept
+        if not rule.is_consent_in_table or kept is None or kept.key != key:
+            return None
+        return kept if kept.columns.keys() >= self.asked and kept.members else None
 
 
 def _in_force(policy: Policy, purpose: str, found: _Joins, sensitive: str | None) -> exp.Expr:
     """Is the purpose in force for every data subject of the row? True, false or NULL."""
-    now = call("statement_timestamp")
     basis = policy.purposes[purpose].basis
     conditions: list[exp.Expr] = []
-    for key, ledger in zip(found.keys, found.ledgers, strict=True):
-        until = operate(column(subject_column(purpose), ledger), ">", now)
-        if basis is Basis.CONSENT:
+    for person in found.people:
+        until = person.is_in_force(subject_column(purpose))
+        if person.kept is not None:
+            # Whatever the basis: the copy of a person whom the ledger does not know is the
+            # purpose's default, and NULL where there is no person.
+            conditions += [until, person.is_of_a_member(person.kept)]
+        elif basis is Basis.CONSENT:
             conditions.append(until)
         else:
             # Needs no grant: a person whom the ledger does not know is in force, but there must
             # be a person at all (policy-language.md, rule 4).
-            conditions.append(exp.Not(this=exp.Is(this=key.copy(), expression=exp.Null())))
+            conditions.append(exp.Not(this=exp.Is(this=person.key.copy(), expression=exp.Null())))
             conditions.append(
                 exp.Not(this=exp.Paren(this=exp.Is(this=until, expression=exp.false())))
             )
         if sensitive is not None:
-            conditions.append(operate(column(subject_column(purpose, sensitive), ledger), ">", now))
+            conditions.append(person.is_in_force(subject_column(purpose, sensitive)))
     return joined(conditions, exp.And)
 
 
@@ -261,7 +322,7 @@ def build_guard(
     PostgreSQL. Should a column be left out by mistake, the statement fails.
     """
     database = catalog.relations[verdict.relation]
-    found = _subject_joins(policy, verdict.subject)
+    found = _subject_joins(policy, catalog, purpose, verdict)
     conditions = list(_row_conditions(policy, purpose, found, verdict, database))
     # A view leaves rows out too: a tool's condition must not meet those either.
     removes_rows = bool(conditions) or database.is_open_view
@@ -285,7 +346,12 @@ def build_guard(
         # `SELECT count(*) FROM t`: rows without columns.
         expressions.append(exp.Alias(this=exp.Null(), alias=identifier("?")))
     select = exp.Select(expressions=expressions).from_(relation(verdict.relation, "t"))
-    for join in found.joins:
+    # Where nothing asks for the person, PostgreSQL would drop the joins after planning them.
+    is_asked = verdict.is_consented_only or any(
+        isinstance(each.verdict, Guarded) and (wanted is None or each.name in wanted)
+        for each in shown
+    )
+    for join in found.joins if is_asked else ():
         select = select.join(join, copy=False)
     if conditions:
         select = select.where(joined(conditions, exp.And), copy=False)
@@ -350,10 +416,10 @@ def _own_grant(verdict: Guarded) -> str | None:
 
 
 def in_force(
-    policy: Policy, purpose: str, verdict: RelationVerdict, cell: Guarded | None
+    policy: Policy, catalog: Catalog, purpose: str, verdict: RelationVerdict, cell: Guarded | None
 ) -> exp.Expr:
     """The condition under which a cell (or, without one, a row) is in force, inside its guard."""
-    found = _subject_joins(policy, verdict.subject)
+    found = _subject_joins(policy, catalog, purpose, verdict)
     return _in_force(policy, purpose, found, None if cell is None else _own_grant(cell))
 
 

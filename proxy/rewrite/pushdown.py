@@ -183,7 +183,9 @@ def _masked_conditions(guard: Guard, use: RelationUse, asked: Asked) -> _Pushed:
             continue  # a fence for a range would cost more than it finds: a join's keys
         if _may_push(each, condition, guard, asked.catalog):
             bare = repeat(column(each.name, "t"), each.type, condition)
-            grant = in_force(asked.policy, asked.purpose, guard.verdict, each.verdict)
+            grant = in_force(
+                asked.policy, asked.catalog, asked.purpose, guard.verdict, each.verdict
+            )
             pushed.conditions += [bare, grant]
             pushed.is_found |= is_found
         elif (split := _split(each, condition, guard, asked)) is not None:
@@ -239,7 +241,7 @@ def _split(each: ShownColumn, condition: Condition, guard: Guard, asked: Asked) 
     is_image = _is_image(verdict.mask, each.type, condition)
     if is_image is None:
         return None
-    grant = in_force(asked.policy, asked.purpose, guard.verdict, verdict)
+    grant = in_force(asked.policy, asked.catalog, asked.purpose, guard.verdict, verdict)
     shown = [repeat(column(each.name, "t"), each.type, condition), grant]
     is_masked = exp.Not(this=exp.Is(this=exp.Paren(this=grant.copy()), expression=exp.true()))
     return _Split(shown, [is_image, is_masked], is_image)

@@ -21,6 +21,7 @@ from proxy.policy.model import RelationName
 from proxy.sql import catalog_queries
 from proxy.sql.computed import Origin, computed_columns
 from proxy.sql.grammar import parse
+from proxy.sql.kept import Kept, kept_of, read_kept
 from proxy.sql.lists.files import extension_names
 from proxy.sql.members import Members, members_of, read_members
 
@@ -74,6 +75,7 @@ class Relation:
     owner: int = 0  # a role's oid
     has_children: bool = False  # partitions or inheritance children, in whatever schema
     has_row_security: bool = False
+    kept: Kept | None = None  # its people's consent, inside of it and in step with the ledger
 
     @property
     def is_open_view(self) -> bool:
@@ -240,6 +242,7 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
             for name, query in catalog_queries.BY_SCHEMA.items()
         }
         read |= await read_members(connection, wanted, sorted(extension_names()))
+        read["kept"] = await read_kept(connection)
         every = [row["oid"] for row in read["relations"]]
         read["columns"] = await connection.fetch(catalog_queries.COLUMNS, every)
         own = [oid for oid in every if oid >= FIRST_NORMAL_OID]
@@ -255,7 +258,12 @@ def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
     return Catalog(
         server_version=facts["server_version"],
         database=facts["database"],
-        relations=_relations(read["relations"], columns, _unique_keys(read["indexes"], columns)),
+        relations=_relations(
+            read["relations"],
+            columns,
+            _unique_keys(read["indexes"], columns),
+            kept_of(read["kept"]),
+        ),
         shadowed_functions=_names(read["shadowed_functions"]),
         shadowed_operators=_names(read["shadowed_operators"]),
         enums=_enums(read["types"], schemas, converted),
@@ -305,7 +313,8 @@ def _revision(read: Mapping[str, Rows], schemas: Sequence[str]) -> str:
 async def catalog_fingerprint(connection: asyncpg.Connection, schemas: Sequence[str]) -> str:
     """A short text that changes when DDL changes what `load_catalog` reads. Cheap: poll it."""
     text = await connection.fetchval(catalog_queries.FINGERPRINT, list(dict.fromkeys(schemas)))
-    return hashlib.sha256(str(text).encode()).hexdigest()
+    kept = [tuple(row) for row in await read_kept(connection)]
+    return hashlib.sha256(repr((text, kept)).encode()).hexdigest()
 
 
 def _names(rows: Rows) -> frozenset[str]:
@@ -372,6 +381,7 @@ def _relations(
     rows: Rows,
     columns: Mapping[int, tuple[Column, ...]],
     keys: Mapping[int, frozenset[tuple[str, ...]]],
+    kept: Mapping[int, Kept],
 ) -> dict[RelationName, Relation]:
     return {
         (name := RelationName(row["schema"], row["name"])): Relation(
@@ -384,6 +394,7 @@ def _relations(
             owner=row["owner"],
             has_children=row["has_children"],
             has_row_security=row["has_row_security"],
+            kept=kept.get(row["oid"]),
         )
         for row in rows
         if row["oid"] >= FIRST_NORMAL_OID

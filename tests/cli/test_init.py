@@ -18,6 +18,27 @@ def test_running_it_twice_changes_nothing_the_second_time(unprepared: Place) -> 
     assert "every purpose of the policy was there already" in second.stdout
 
 
+def test_it_puts_consent_into_a_table_that_the_policy_says(
+    unprepared: Place, execute: Callable[[str], str]
+) -> None:
+    file = unprepared.folder / "policy" / "tables.yaml"
+    before = "  crm.customers:\n    subject: id\n"
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, f"{before}    consent: in_table\n"))
+    execute("INSERT INTO crm.customers (id, full_name, created_at) VALUES (4711, 'A', now())")
+    told = unprepared.run("init", "--admin", unprepared.admin_url)
+    assert "crm.customers has its people's consent in the table" in told.stdout
+    assert "filling crm.customers" in told.stderr
+    assert execute("SELECT consent_email_campaign FROM crm.customers WHERE id = 4711")
+    assert "out of step" not in unprepared.run("policy", "check").stdout
+    execute("ALTER TABLE crm.customers DISABLE TRIGGER ALL")
+    assert "out of step" in unprepared.run("policy", "check").stdout
+    assert "out of step" in unprepared.run("doctor", exit_code=None).stdout
+    script = unprepared.run("init", "--print", "--admin", unprepared.admin_url).stdout
+    execute(script)
+    assert "out of step" not in unprepared.run("policy", "check").stdout
+
+
 def test_a_new_roles_password_is_shown_once(unprepared: Place, made_roles: tuple[str, str]) -> None:
     reader, writer = made_roles
     write_config(unprepared.folder, unprepared.admin_url, reader=reader, writer=writer)

@@ -16,7 +16,7 @@ from psycopg import sql
 from proxy.consent.schema import READER, init
 from proxy.demo.embedded import EmbeddedPostgres
 from proxy.enforce import Enforcer, StatementLimits
-from proxy.policy.check import catalog_schemas
+from proxy.policy.check import asks_ledger, catalog_schemas
 from proxy.policy.load import load_policy
 from proxy.policy.model import Policy
 from proxy.sql.catalog import Catalog, load_catalog
@@ -90,6 +90,7 @@ class Databases:
                 "SELECT purpose, category, column_name FROM consent.purpose"
             )
             catalog = await load_catalog(admin, catalog_schemas(self.policy))
+            assert not asks_ledger(self.policy, catalog)
         finally:
             await admin.close()
         return catalog, {(purpose, category): name for purpose, category, name in columns}
@@ -122,16 +123,17 @@ class Databases:
     def _fill(self, admin: psycopg.Connection, side: Side, random: Random) -> None:
         names = sql.SQL(", ").join(sql.Identifier(*table.name.split(".")) for table in TABLES)
         admin.execute(sql.SQL("TRUNCATE {}, consent.subject").format(names))
-        for table in TABLES:
-            columns = [column.name for column in table.columns]
-            with admin.cursor().copy(_copy(table.name, columns)) as copy:
-                for row in side.rows[table.name]:
-                    copy.write_row([row[column] for column in columns])
+        # The ledger first: tables that repeat it make its rows where there are none.
         grants = list(self.grants)
         names_of_grants = ["subject_id", *(self.grants[grant] for grant in grants)]
         with admin.cursor().copy(_copy("consent.subject", names_of_grants)) as copy:
             for person, own in side.ledger.items():
                 copy.write_row([person, *(_until(own[grant], random) for grant in grants)])
+        for table in TABLES:
+            columns = [column.name for column in table.columns]
+            with admin.cursor().copy(_copy(table.name, columns)) as copy:
+                for row in side.rows[table.name]:
+                    copy.write_row([row[column] for column in columns])
 
 
 def _copy(relation: str, columns: Sequence[str]) -> sql.Composed:

@@ -132,7 +132,10 @@ def _objections_do_not_count(patch: Patch) -> None:
     def in_force(policy: Any, purpose: str, found: Any, sensitive: Any) -> exp.Expr:
         if policy.purposes[purpose].basis is not Basis.LEGITIMATE_INTEREST:
             return condition(policy, purpose, found, sensitive)
-        keys = [exp.Not(this=exp.Is(this=k.copy(), expression=exp.Null())) for k in found.keys]
+        keys = [
+            exp.Not(this=exp.Is(this=each.key.copy(), expression=exp.Null()))
+            for each in found.people
+        ]
         return guard.joined(keys, exp.And)
 
     patch.setattr(guard, "_in_force", in_force)
@@ -145,8 +148,10 @@ def _sensitive_without_its_own_grant(patch: Patch) -> None:
 def _only_the_first_of_several_people_asked(patch: Patch) -> None:
     joins = guard._subject_joins
 
-    def first(policy: Any, subject: Any) -> Any:
-        return joins(policy, subject.subjects[0] if isinstance(subject, SubjectAll) else subject)
+    def first(policy: Any, catalog: Any, purpose: str, verdict: Any) -> Any:
+        if isinstance(verdict.subject, SubjectAll):
+            verdict = dataclasses.replace(verdict, subject=verdict.subject.subjects[0])
+        return joins(policy, catalog, purpose, verdict)
 
     patch.setattr(guard, "_subject_joins", first)
 
@@ -171,7 +176,7 @@ def _rows_of_nobody_kept(patch: Patch) -> None:
 
     def kept(policy: Any, purpose: str, found: Any, *others: Any) -> Any:
         for condition in conditions(policy, purpose, found, *others):
-            nobody = [exp.Is(this=key.copy(), expression=exp.Null()) for key in found.keys]
+            nobody = [exp.Is(this=each.key.copy(), expression=exp.Null()) for each in found.people]
             yield guard.joined([condition, *nobody], exp.Or) if nobody else condition
 
     patch.setattr(guard, "_row_conditions", kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 import pytest
@@ -13,24 +13,26 @@ from benchmarks.guards_data import build
 from proxy.demo.embedded import EmbeddedPostgres
 from proxy.enforce import Enforcer, StatementLimits
 from proxy.errors import Refused
-from proxy.policy.check import catalog_schemas
 from proxy.policy.load import load_policy
 from proxy.rewrite.plan import PlanContext
-from proxy.sql.catalog import load_catalog
 from proxy.sql.settings import SettingLimits
 from tests.conftest import MakeDatabase
 
 PEOPLE = 20_000
 EVENTS = 100_000
-_ENFORCERS: dict[str, Enforcer] = {}  # by database
+_ENFORCERS: dict[str, dict[str, Enforcer]] = {}  # by database and form
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """Statements planned by the proxy, and then by PostgreSQL."""
 
-    enforcer: Enforcer
+    enforcer: Enforcer  # asks the ledger
+    in_table: Enforcer  # reads people's consent in their table
     connection: asyncpg.Connection
+
+    def reading_in_table(self) -> Planned:
+        return replace(self, enforcer=self.in_table)
 
     def text(self, sql: str, purpose: str, types: tuple[int, ...] = ()) -> str:
         context = PlanContext(
@@ -61,18 +63,14 @@ def filled(make_database: MakeDatabase, postgres: EmbeddedPostgres) -> Iterator[
 async def planned(filled: str) -> AsyncIterator[Planned]:
     connection = await asyncpg.connect(filled, server_settings={"jit": "off"})
     if filled not in _ENFORCERS:
-        await build(connection, PEOPLE, EVENTS)
-        _ENFORCERS[filled] = await _enforcer(connection)
+        policy = load_policy(POLICY)
+        catalogs = await build(connection, policy, PEOPLE, EVENTS)
+        limits = StatementLimits(statement_bytes=1 << 20, statement_nesting=100)
+        _ENFORCERS[filled] = {
+            form: Enforcer(policy, catalog, limits, SettingLimits())
+            for form, catalog in catalogs.items()
+        }
     await connection.execute("SET search_path = crm, web")
-    yield Planned(_ENFORCERS[filled], connection)
+    forms = _ENFORCERS[filled]
+    yield Planned(forms["ledger"], forms["in table"], connection)
     await connection.close()
-
-
-async def _enforcer(connection: asyncpg.Connection) -> Enforcer:
-    policy = load_policy(POLICY)
-    return Enforcer(
-        policy,
-        await load_catalog(connection, catalog_schemas(policy)),
-        StatementLimits(statement_bytes=1 << 20, statement_nesting=100),
-        SettingLimits(),
-    )

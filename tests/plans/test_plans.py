@@ -272,3 +272,36 @@ async def test_a_parameter_reaches_the_index_of_a_fenced_relation(
     value = "'{7,8}'" if is_array else "7"
     lines = await planned.connection.fetch(f"EXPLAIN (COSTS OFF) EXECUTE p ({value})")
     assert EVENTS_BY_PERSON in "\n".join(line[0] for line in lines)
+
+
+# --- consent in the table -------------------------------------------------------------------------
+
+_IN_TABLE = (
+    "SELECT country, count(email), max(email) FROM people GROUP BY country",
+    "SELECT id, email FROM people ORDER BY id LIMIT 10",
+    "SELECT id, spend FROM people WHERE email = 'p7@example.com'",
+    "SELECT id FROM people WHERE email IN ('p7@example.com', 'p8@example.com')",
+)
+
+
+@pytest.mark.parametrize("purpose", [MASKED, ROWS])
+@pytest.mark.parametrize("sql", _IN_TABLE)
+async def test_where_consent_is_in_the_table_the_ledger_is_not_asked(
+    planned: Planned, purpose: str, sql: str
+) -> None:
+    in_table = planned.reading_in_table()
+    plan = await in_table.explained(sql, purpose)
+    assert "subject" not in plan
+    assert f'"consent_{purpose}"' in in_table.text(sql, purpose)
+    assert BY_EMAIL.rstrip("= ") in plan or "email" not in sql.partition("WHERE")[2]
+
+
+async def test_a_large_read_of_consent_in_the_table_is_one_parallel_scan(planned: Planned) -> None:
+    await planned.connection.execute(
+        "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;"
+        "SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 2"
+    )
+    for purpose in (MASKED, ROWS):
+        plan = await planned.reading_in_table().explained(_IN_TABLE[0], purpose)
+        assert "Parallel Seq Scan on people" in plan
+        assert "Join" not in plan

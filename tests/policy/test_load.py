@@ -106,6 +106,38 @@ def test_names_are_folded_as_sql_folds_them_unless_they_are_quoted(load: Load) -
     assert rule.subject == SubjectColumn("customer_id")
 
 
+def test_consent_may_be_in_a_table_whose_subject_is_a_column(
+    load: Load, problems_of: ProblemsOf
+) -> None:
+    policy = load(_small_with("{subject: id,", "{subject: id, consent: in_table,"))
+    assert policy.relations[PEOPLE].is_consent_in_table
+    assert (
+        not load(_small_with("{subject: id,", "{subject: id, consent: ledger,"))
+        .relations[PEOPLE]
+        .is_consent_in_table
+    )
+    for subject in ("none", "{via: [id, crm.people.id]}", "{all: [id, id]}"):
+        changed = _small_with(
+            "tables:\n",
+            "tables:\n  crm.calls:\n"
+            f"    subject: {subject}\n    consent: in_table\n    columns: {{id: open}}\n",
+        )
+        (problem,) = problems_of(changed)
+        assert problem.key == "tables.crm.calls.consent"
+        assert "one of its own columns" in problem.message
+    (problem,) = problems_of(_small_with("{subject: id,", "{subject: id, consent: here,"))
+    assert "expected one of ledger, in_table" in problem.message
+
+
+def test_what_people_agreed_to_can_not_be_listed_as_a_column(problems_of: ProblemsOf) -> None:
+    changed = _small_with(
+        "{subject: id, columns: {",
+        "{subject: id, consent: in_table, columns: {consent_campaign: open, ",
+    )
+    (problem,) = problems_of(changed)
+    assert problem.key == "tables.crm.people.columns.consent_campaign"
+
+
 def test_a_reads_entry_may_have_a_mask_of_its_own(load: Load) -> None:
     policy = load(_small_with("[user.contact]", "[user.name, {user.contact.email: email}]"))
     assert policy.purposes["campaign"].reads == (
