@@ -123,7 +123,7 @@ async def _session(log: AccessLog) -> ClientSession:
     upstream = UpstreamConnection(cast(Any, None))
     upstream.connection_made(cast(Any, Nothing()))
 
-    def acquire() -> UpstreamConnection:
+    def acquire(_: object = None) -> UpstreamConnection:
         return upstream
 
     def ignore(*_: Any, **__: Any) -> None: ...
@@ -136,7 +136,9 @@ async def _session(log: AccessLog) -> ClientSession:
         epoch=None,
         counts=None,
     )
-    pool = SimpleNamespace(parameters={}, acquire_now=acquire, release=ignore)
+    pool = SimpleNamespace(
+        parameters={}, pooling="session", acquire_now=acquire, release=ignore, give_back=ignore
+    )
     door = SimpleNamespace(
         known=Known(), services=services, pool=pool, logged_in=ignore, opened=ignore, closed=ignore
     )

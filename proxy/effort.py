@@ -28,12 +28,14 @@ class TooMuchEffort(Exception):  # noqa: N818 - an event
 
 
 class Effort:
-    """What may be spent on one statement; each method raises TooMuchEffort beyond it."""
+    """What may be spent on one statement, and as much again on guards that it is the first to need;
+    each method raises TooMuchEffort beyond it.
+    """
 
-    __slots__ = ("_left_us",)
+    __slots__ = ("_left_for_guards_us", "_left_us")
 
     def __init__(self, limit_us: float = float("inf")) -> None:
-        self._left_us = limit_us
+        self._left_us = self._left_for_guards_us = limit_us
 
     def text(self, text: str) -> None:
         self._spend(_TOKEN_US * len(_TOKEN.findall(text)))
@@ -42,15 +44,21 @@ class Effort:
         self._spend(_STATEMENT_US)
 
     def guard(self, columns: int) -> None:
-        """A guard of so many columns is about to be made."""
-        self._need(_GUARD_COLUMN_US * columns)
+        """A guard of so many columns is about to be made, and will be kept."""
+        if _GUARD_COLUMN_US * columns > self._left_for_guards_us:
+            raise TooMuchEffort
+
+    def kept(self, characters: int) -> None:
+        """A guard of so many characters was made, and is kept."""
+        self._left_for_guards_us -= _GUARD_CHARACTER_US * characters
+        self.guard(0)
 
     def conditions(self, conditions: int) -> None:
-        """So many conditions are about to be tried on a guard."""
+        """So many conditions are about to be repeated in a guard."""
         self._need(_CONDITION_US * conditions)
 
-    def made(self, characters: int) -> None:
-        """A guard of so many characters was made."""
+    def repeated(self, characters: int) -> None:
+        """A guard of so many characters was made of a kept one, with conditions repeated in it."""
         self._spend(_GUARD_CHARACTER_US * characters)
 
     def result(self, text: str) -> None:

@@ -339,7 +339,7 @@ class Enforcer:
         if pushed is None:
             return Stand(prepared.text, use.alias), prepared.tree
         text = sql_text(pushed.query)
-        self._effort.made(len(text))
+        self._effort.repeated(len(text))
         return Stand(text, use.alias, is_lateral=pushed.is_lateral), GuardTree(text)
 
     def _resolver(self, context: PlanContext) -> NameResolver:

@@ -102,7 +102,7 @@ class GuardStore:
             if len(self._prepared) >= _GUARDS_MAX:
                 self._prepared.clear()
             self._prepared[key] = prepared
-            effort.made(len(prepared.text))
+            effort.kept(len(prepared.text))
         return prepared
 
     def _prepare_guard(

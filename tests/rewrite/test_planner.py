@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 from itertools import pairwise
 
@@ -103,6 +104,21 @@ async def test_what_costs_much_is_not_planned_in_the_loop_however_short(
 
 def _said(plans: Plans) -> list[object]:
     return [plan.reason if isinstance(plan, Refused) else plan for plan in plans]
+
+
+async def test_an_ordinary_statement_is_planned_in_the_loop_though_its_guards_are_not_made_yet(
+    guarded: Guarded,
+) -> None:
+    enforcer: Enforcer = pickle.loads(pickle.dumps(guarded.enforcer))
+    planner = Planner(enforcer)
+    text = (
+        "SELECT c.id, c.full_name, c.email, v.model, count(*) FROM crm.customers c"
+        " JOIN crm.vehicles v ON v.customer_id = c.id WHERE c.email = 'a' GROUP BY 1, 2, 3, 4"
+    )
+    plans = planner.plan_now(text, CONTEXT)
+    assert plans == guarded.enforcer.plan(text, CONTEXT)
+    assert isinstance(plans[0], Plan)
+    planner.close()
 
 
 async def test_a_template_is_not_made_before_the_plan_is_used(guarded: Guarded) -> None:
