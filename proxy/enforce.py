@@ -14,7 +14,8 @@ last step compares the result with what PostgreSQL's own reading of the tool's t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -25,7 +26,7 @@ from proxy.policy.check import out_of_service
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite import explain
 from proxy.rewrite.asked import Asked
-from proxy.rewrite.catalog_calls import ConfinedCall, confined_calls
+from proxy.rewrite.catalog_calls import ConfinedCall, confined_calls, in_order
 from proxy.rewrite.check import GuardTree, check, expect_guard
 from proxy.rewrite.code import runs_code
 from proxy.rewrite.group_keys import Addition, additions, item_offset
@@ -36,9 +37,10 @@ from proxy.rewrite.splice import Stand, splice, without_only
 from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
 from proxy.rewrite.whole_rows import RowCast, row_casts, row_ends
 from proxy.sql import copying, kinds
-from proxy.sql.catalog import Catalog
+from proxy.sql.catalog import Catalog, Column
 from proxy.sql.functions import function_names
 from proxy.sql.grammar import RawStatement, Tree, canonical_inner, grammar_major, parse, parse_query
+from proxy.sql.named import reg_type
 from proxy.sql.nesting import check_size
 from proxy.sql.normalise import normalise
 from proxy.sql.permitted import Permitted
@@ -291,7 +293,7 @@ class Enforcer:
         )
         stands = [self._stand(each, use, asked) for each, use in zip(prepared, uses, strict=True)]
         calls = self._confined_calls(node, text, reading, context)
-        edits = [edit for call in calls for edit in call.edits]
+        edits = in_order([edit for call in calls for edit in call.edits])
         edits += [
             without_only(text, each)
             for each, use in zip(relations, uses, strict=True)
@@ -317,10 +319,34 @@ class Enforcer:
     def _confined_calls(
         self, node: Tree, text: str, reading: Reading, context: PlanContext
     ) -> list[ConfinedCall]:
-        if not reading.has_catalog_calls:
+        names_things = any(use.relation in self._naming for use in reading.uses)
+        if not reading.has_catalog_calls and not names_things:
             return []
+        columns = self._columns_by_name(reading)
         visible = self.guards.visible_catalog(context.tool, context.purpose or "")
-        return confined_calls(node, text, visible)
+        return confined_calls(node, text, visible, context.search_path, columns)
+
+    def _columns_by_name(self, reading: Reading) -> Mapping[str, frozenset[str]]:
+        """The types of all columns of the relations that are read, by the columns' names."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for use in reading.uses:
+            for column in self._columns_of(use.relation):
+                found[column.name].add(column.type.base)
+        return {name: frozenset(types) for name, types in found.items()}
+
+    @cached_property
+    def _naming(self) -> frozenset[RelationName]:
+        """Relations with a column whose values are names of things."""
+        known = (*self.catalog.relations, *self.catalog.system_relations)
+        return frozenset(
+            relation
+            for relation in known
+            if any(reg_type([column.type.base]) for column in self._columns_of(relation))
+        )
+
+    def _columns_of(self, relation: RelationName) -> Sequence[Column]:
+        own = self.catalog.relations.get(relation)
+        return own.columns if own is not None else self.catalog.system_relations[relation]
 
     def _runs_code(
         self, uses: Sequence[RelationUse], wanted: Sequence[frozenset[str] | None]

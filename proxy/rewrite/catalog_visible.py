@@ -11,7 +11,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from proxy.policy.model import RelationName
-from proxy.sql.catalog import Catalog, Column, Constraint, Definition, Relation, UserType
+from proxy.sql.catalog import (
+    FIRST_NORMAL_OID,
+    Catalog,
+    Column,
+    Constraint,
+    Definition,
+    Relation,
+    Structure,
+    UserType,
+)
 
 # PostgreSQL shows these to everybody.
 SYSTEM_SCHEMAS = ("information_schema", "pg_catalog")
@@ -63,6 +72,10 @@ class VisibleCatalog:
     triggered: tuple[int, ...]  # relations that have some of them
     owners: tuple[int, ...]  # roles
     database: int
+    database_name: str
+    # (schema, name) of what can be named, by kind: PostgreSQL's own and the visible.
+    names: Mapping[str, frozenset[tuple[str, str]]]
+    roles: frozenset[str]
 
 
 def visible_catalog(
@@ -141,6 +154,14 @@ def visible_catalog(
         for each in structure.triggers
         if each.relation in shown and each.constraint in visible_constraints
     ]
+    indexed_names = [RelationName(name_of[index.relation].schema, index.name) for index in indexes]
+    owners = tuple(
+        sorted(
+            {relation.owner for relation, _ in shown.values()}
+            | {structure.namespace_owners.get(schema, 0) for schema in schemas}
+            | {structure.database_owner}
+        )
+    )
     return VisibleCatalog(
         server_version=catalog.server_version,
         system_relations=catalog.system_relations,
@@ -150,10 +171,7 @@ def visible_catalog(
             for schema, oid in structure.namespaces.items()
             if schema in SYSTEM_SCHEMAS or schema in schemas
         },
-        indexes=tuple(
-            (index.oid, RelationName(name_of[index.relation].schema, index.name))
-            for index in indexes
-        ),
+        indexes=tuple(zip((index.oid for index in indexes), indexed_names, strict=True)),
         constraints=tuple(
             VisibleConstraint(oid=each.oid, name=each.name, relation=name_of[each.relation])
             for each in constraints
@@ -179,15 +197,34 @@ def visible_catalog(
         above_shown=_all_shown(shown, [(parent, child) for child, parent in structure.inherits]),
         triggers=tuple(each.oid for each in triggers),
         triggered=tuple(sorted({each.relation for each in triggers})),
-        owners=tuple(
-            sorted(
-                {relation.owner for relation, _ in shown.values()}
-                | {structure.namespace_owners.get(schema, 0) for schema in schemas}
-                | {structure.database_owner}
-            )
-        ),
+        owners=owners,
         database=structure.database,
+        database_name=catalog.database,
+        names=_names(structure, relations, indexed_names, types),
+        roles=frozenset(
+            name
+            for name, oid in structure.roles.items()
+            if oid < FIRST_NORMAL_OID or oid in owners or name == structure.session_role
+        ),
     )
+
+
+def _names(
+    structure: Structure,
+    relations: Iterable[VisibleRelation],
+    indexes: Iterable[RelationName],
+    types: Iterable[UserType],
+) -> Mapping[str, frozenset[tuple[str, str]]]:
+    shown = [each.name for each in relations]
+    own = {
+        "relation": frozenset((each.schema, each.name) for each in (*shown, *indexes)),
+        "type": frozenset((each.schema, each.name) for each in types),
+    }
+    kinds = structure.built_in.keys() | own.keys()
+    return {
+        kind: structure.built_in.get(kind, frozenset()) | own.get(kind, frozenset())
+        for kind in kinds
+    }
 
 
 def _all_shown(shown: Collection[int], links: Iterable[tuple[int, int]]) -> tuple[int, ...]:

@@ -181,6 +181,10 @@ class Structure:
     inherits: tuple[tuple[int, int], ...] = ()  # (child, parent)
     definitions: tuple[Definition, ...] = ()
     triggers: tuple[Trigger, ...] = ()
+    # (schema, name) of PostgreSQL's own things by kind: relation, type, function, operator, …
+    built_in: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    roles: Mapping[str, int] = field(default_factory=dict)  # such as a tool may see; their oids
+    session_role: str = ""
 
     # What planning asks, made once: a statement does not pay for relations that it does not name.
 
@@ -290,6 +294,9 @@ def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:
             constraints=tuple(map(_constraint, read["constraints"])),
             defaults=tuple(map(_default, read["defaults"])),
             types=tuple(map(_user_type, read["types"])),
+            built_in=_built_in(read["built_in"]),
+            roles={row["name"]: row["oid"] for row in read["roles"]},
+            session_role=next((row["name"] for row in read["roles"] if row["is_own"]), ""),
             inherits=tuple((row["child"], row["parent"]) for row in read["inherits"]),
             definitions=tuple(map(_definition, read["definitions"])),
             triggers=tuple(
@@ -315,6 +322,13 @@ async def catalog_fingerprint(connection: asyncpg.Connection, schemas: Sequence[
     text = await connection.fetchval(catalog_queries.FINGERPRINT, list(dict.fromkeys(schemas)))
     kept = [tuple(row) for row in await read_kept(connection)]
     return hashlib.sha256(repr((text, kept)).encode()).hexdigest()
+
+
+def _built_in(rows: Rows) -> Mapping[str, frozenset[tuple[str, str]]]:
+    found: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for row in rows:
+        found[row["kind"]].add((row["schema"], row["name"]))
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def _names(rows: Rows) -> frozenset[str]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from proxy.sql.named import Named
 
 
 class Things(StrEnum):
@@ -33,6 +35,7 @@ class Things(StrEnum):
     NO_NAME = "no name"  # the same, where a thing is named by text
     SHOWN_SETTINGS = "settings that are shown"
     FREE_SETTINGS = "settings that may have any value"
+    TYPE_LISTS = "lists of types"
     # Pairs: an object's id and a column's number, or its id and its catalog's name.
     COLUMNS = "columns"
     OBJECTS = "objects"
@@ -56,6 +59,7 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "format_type": _calls(Things.TYPES, 2),
     # Of one argument: of any catalog; tools mean relations.
     "obj_description": {**_calls(Things.RELATIONS, 1), **_calls(Things.OBJECTS, 2)},
+    "oidvectortypes": _calls(Things.TYPE_LISTS, 1),
     "pg_basetype": _calls(Things.TYPES, 1),
     "pg_collation_is_visible": _calls(Things.BUILT_IN, 1),
     "pg_conversion_is_visible": _calls(Things.BUILT_IN, 1),
@@ -108,6 +112,69 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "shobj_description": _calls(Things.DATABASES, 2),
 }
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCall:
+    """A function that is given names of things, or their ids: which, by the argument's number."""
+
+    arguments: Mapping[int, Named]
+    column: int | None = None  # the argument that names a column of the relation before it
+    is_quiet: bool = False  # NULL for what is not there, instead of an error
+    is_optional: bool = False  # the argument may be something else: a document
+
+
+def _named(*kinds: Named, **more: Any) -> NamedCall:
+    return NamedCall(arguments=dict(enumerate(kinds)), **more)
+
+
+def _rights(kind: Named) -> Mapping[int, NamedCall]:
+    """has_…_privilege(thing, right), and of another role."""
+    return {2: _named(kind), 3: _named(Named.ROLE, kind)}
+
+
+_NAMED: Final[Mapping[str, Mapping[int, NamedCall]]] = {
+    "acldefault": {2: NamedCall(arguments={1: Named.ROLE})},
+    "has_any_column_privilege": _rights(Named.RELATION),
+    "has_column_privilege": {
+        3: _named(Named.RELATION, column=1),
+        4: _named(Named.ROLE, Named.RELATION, column=2),
+    },
+    "has_database_privilege": _rights(Named.DATABASE),
+    "has_foreign_data_wrapper_privilege": _rights(Named.WRAPPER),
+    "has_function_privilege": _rights(Named.SIGNATURE),
+    "has_language_privilege": _rights(Named.LANGUAGE),
+    "has_schema_privilege": _rights(Named.SCHEMA),
+    "has_sequence_privilege": _rights(Named.RELATION),
+    "has_server_privilege": _rights(Named.SERVER),
+    "has_table_privilege": _rights(Named.RELATION),
+    "has_tablespace_privilege": _rights(Named.TABLESPACE),
+    "has_type_privilege": _rights(Named.TYPE),
+    "json_to_tsvector": {3: _named(Named.CONFIG)},
+    "jsonb_to_tsvector": {3: _named(Named.CONFIG)},
+    "pg_has_role": _rights(Named.ROLE),
+    "phraseto_tsquery": {2: _named(Named.CONFIG)},
+    "plainto_tsquery": {2: _named(Named.CONFIG)},
+    "regclass": {1: _named(Named.RELATION)},
+    "to_regclass": {1: _named(Named.RELATION, is_quiet=True)},
+    "to_regcollation": {1: _named(Named.COLLATION, is_quiet=True)},
+    "to_regnamespace": {1: _named(Named.SCHEMA, is_quiet=True)},
+    "to_regoper": {1: _named(Named.OPERATOR, is_quiet=True)},
+    "to_regoperator": {1: _named(Named.OPERATOR_SIGNATURE, is_quiet=True)},
+    "to_regproc": {1: _named(Named.FUNCTION, is_quiet=True)},
+    "to_regprocedure": {1: _named(Named.SIGNATURE, is_quiet=True)},
+    "to_regrole": {1: _named(Named.ROLE, is_quiet=True)},
+    "to_regtype": {1: _named(Named.TYPE, is_quiet=True)},
+    "to_regtypemod": {1: _named(Named.TYPE, is_quiet=True)},
+    "to_tsquery": {2: _named(Named.CONFIG)},
+    "to_tsvector": {2: _named(Named.CONFIG)},
+    "ts_debug": {2: _named(Named.CONFIG)},
+    "ts_headline": {3: _named(Named.CONFIG, is_optional=True), 4: _named(Named.CONFIG)},
+    "ts_lexize": {2: _named(Named.DICTIONARY)},
+    "ts_parse": {2: _named(Named.PARSER)},
+    "ts_token_type": {1: _named(Named.PARSER)},
+    "websearch_to_tsquery": {2: _named(Named.CONFIG)},
+}
+
 # On no list, and what they tell is no secret: which extensions the server could install, the number
 # of the process that answers (not that of BackendKeyData, the proxy's own), and what stands in an
 # access control list, of which none is shown.
@@ -124,6 +191,13 @@ def catalog_call(name: str, count: int) -> CatalogCall | None:
 def is_catalog_call(name: str, count: int) -> bool:
     """Whether a tool may call it because its arguments are confined, whatever the lists say."""
     return (name, count) in _HARMLESS or catalog_call(name, count) is not None
+
+
+def named_call_of(names: Sequence[str], count: int) -> NamedCall | None:
+    """Which arguments of a call name things; `names` as it is written."""
+    if (len(names) == 2 and names[0] != "pg_catalog") or len(names) > 2:
+        return None
+    return _NAMED.get(names[-1], {}).get(count)
 
 
 def catalog_call_of(names: Sequence[str], count: int) -> CatalogCall | None:

@@ -148,6 +148,36 @@ SELECT oid::int8 AS oid, tgrelid::int8 AS relation, tgconstraint::int8 AS constr
  ORDER BY 1
 """
 
+# The names of what is PostgreSQL's own: they are there for every tool.
+BUILT_IN: Final = """
+SELECT DISTINCT v.kind, n.nspname::text AS schema, v.name
+  FROM (SELECT 'relation' AS kind, relnamespace AS namespace, relname::text AS name
+          FROM pg_class WHERE oid < 16384
+        UNION ALL SELECT 'type', typnamespace, typname FROM pg_type WHERE oid < 16384
+        UNION ALL SELECT 'function', pronamespace, proname FROM pg_proc WHERE oid < 16384
+        UNION ALL SELECT 'operator', oprnamespace, oprname FROM pg_operator WHERE oid < 16384
+        UNION ALL SELECT 'collation', collnamespace, collname FROM pg_collation WHERE oid < 16384
+        UNION ALL SELECT 'config', cfgnamespace, cfgname FROM pg_ts_config WHERE oid < 16384
+        UNION ALL SELECT 'dictionary', dictnamespace, dictname FROM pg_ts_dict WHERE oid < 16384
+        UNION ALL SELECT 'parser', prsnamespace, prsname FROM pg_ts_parser WHERE oid < 16384) v
+  JOIN pg_namespace n ON n.oid = v.namespace
+ WHERE $1::text[] IS NOT NULL AND n.nspname IN ('pg_catalog', 'information_schema')
+ ORDER BY 1, 2, 3
+"""
+
+# Roles that a tool may see: PostgreSQL's own, the session's, and who owns what could be shown.
+ROLES: Final = """
+SELECT r.rolname::text AS name, r.oid::int8 AS oid, r.rolname = current_user AS is_own
+  FROM pg_roles r
+ WHERE r.oid < 16384 OR r.rolname = current_user
+    OR r.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database()
+                 UNION ALL SELECT nspowner FROM pg_namespace WHERE nspname = ANY($1::text[])
+                 UNION ALL SELECT c.relowner FROM pg_class c
+                   JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE n.nspname = ANY($1::text[]))
+ ORDER BY 1
+"""
+
 # Whatever a user wrote is a shadow, whatever it takes, and even where this server's pg_catalog has
 # no such name: the lists hold names of the newest PostgreSQL. Only what belongs to an extension
 # and takes a type of its own is not (citext's max): a column of that type alone reaches it, and
@@ -242,6 +272,8 @@ SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name,
 BY_SCHEMA: Final[Mapping[str, str]] = {
     "facts": FACTS,
     "namespaces": NAMESPACES,
+    "built_in": BUILT_IN,
+    "roles": ROLES,
     "relations": RELATIONS,
     "types": TYPES,
     "converted_types": CONVERTED_TYPES,

@@ -18,19 +18,21 @@ from typing import Any, Final
 from proxy.errors import Reason, Refused
 from proxy.policy.model import RelationName
 from proxy.sql.catalog import FIRST_NORMAL_OID, Catalog
-from proxy.sql.catalog_functions import catalog_call_of, is_catalog_call
+from proxy.sql.catalog_functions import catalog_call_of, is_catalog_call, named_call_of
 from proxy.sql.functions import (
     ARGUMENT_CHECKED,
     is_function_allowed,
     is_type_allowed,
 )
 from proxy.sql.grammar import Tree
+from proxy.sql.implied import REG_FUNCTIONS
 from proxy.sql.missing import (
     function_refusal,
     operator_refusal,
     permission_refusal,
     type_refusal,
 )
+from proxy.sql.named import REG_TYPE_OIDS, Named, not_there, reg_type
 from proxy.sql.permitted import Permitted
 from proxy.sql.settings import FREE_SETTINGS, is_show_allowed
 
@@ -59,6 +61,9 @@ _JSON_GRAMMAR: Final = 170000  # server_version_num of the first that has all of
 
 # Allowed nodes that hold values only, no other node.
 _LEAVES: Final = frozenset("A_Const A_Star String Integer Float Boolean BitString".split())
+
+# Of every server.
+_COLLATIONS: Final = frozenset({("pg_catalog", name) for name in ("default", "C", "POSIX")})
 
 # PostgreSQL cuts longer names (NAMEDATALEN).
 NAME_BYTES_MAX: Final = 63
@@ -182,10 +187,20 @@ def read(node: Tree, resolve: NameResolver, lists: Lists) -> Reading:
     return walker.reading
 
 
-def check_type(node: Tree, lists: Lists) -> None:
-    """Check a TypeName outside a query (PREPARE, EXECUTE). Raises Refused(type_not_allowed)."""
+def check_type(node: Tree, lists: Lists, *, is_cast: bool = False) -> None:
+    """Check a TypeName. Raises Refused(type_not_allowed).
+
+    A type whose values are names of things is for casts in a query only, where what they name is
+    looked at: not for PREPARE, EXECUTE, columns of a function.
+    """
     names = names_of(node.get("names", []))
     schema = names[0] if len(names) == 2 else None
+    if names and not is_cast and reg_type(names) is not None:
+        raise Refused(
+            Reason.TYPE_NOT_ALLOWED,
+            f"type {'.'.join(names)} is not allowed here",
+            hint="Use text, and cast it where it is used.",
+        )
     if (
         len(names) in (1, 2)
         and not node.get("pct_type")
@@ -203,7 +218,8 @@ def check_parameter_types(types: Sequence[int], lists: Lists) -> None:
     calls functions. Raises Refused(type_not_allowed).
     """
     for oid in types:
-        is_known = oid < FIRST_NORMAL_OID or oid in lists.own.types
+        is_built_in = oid < FIRST_NORMAL_OID and oid not in REG_TYPE_OIDS
+        is_known = is_built_in or oid in lists.own.types
         if not is_known and not _is_enum(oid, lists.catalog):
             raise Refused(
                 Reason.TYPE_NOT_ALLOWED,
@@ -279,6 +295,7 @@ class _Walker:
         self._function_items: set[str] = set()
         self._has_unnamed_function = False
         self._sets: Tree | None = None  # a call of set_config
+        self._cast_types: set[int] = set()  # by id: a TypeCast's own type
         self._item_names: set[str] = set()
         self._with_queries: dict[str, list[Tree]] = {}
         self._with_uses: dict[str, list[DerivedUse]] = {}
@@ -291,6 +308,7 @@ class _Walker:
             "CaseExpr": self._case,
             "SortBy": lambda node: self._operator(node.get("useOp", [])),
             "TypeName": self._type,
+            "TypeCast": self._cast,
             "A_Indirection": self._indirection,
             "CollateClause": self._collation,
             "ParamRef": self._parameter,
@@ -572,7 +590,8 @@ class _Walker:
             return
         # What is confined to what the tool can see is so only where it is called as a function.
         own = self._lists.own
-        is_built_in = is_function_allowed(None, name, 1) and not is_catalog_call(name, 1)
+        is_confined = is_catalog_call(name, 1) or named_call_of([name], 1) is not None
+        is_built_in = is_function_allowed(None, name, 1) and not is_confined and name != "regclass"
         is_allowed = own.allows_call(None, name, 1) or (
             is_built_in and not own.shadows_function(None, name, 1)
         )
@@ -669,7 +688,11 @@ class _Walker:
         count = len(node.get("args", ()))
         if names == ["unnest"]:
             count = min(count, 1)  # of several arrays it is several calls (parse_clause.c)
-        if catalog_call_of(names, count) is not None:
+        if (
+            catalog_call_of(names, count) is not None
+            or named_call_of(names, count) is not None
+            or name in REG_FUNCTIONS
+        ):
             self.reading.has_catalog_calls = True
         if len(names) <= 2:
             own = self._lists.own
@@ -731,14 +754,23 @@ class _Walker:
         if len(names) > 2 or not self._lists.own.allows_operator(schema, names[-1]):
             raise operator_refusal(names)
 
+    def _cast(self, node: Tree) -> None:
+        self._cast_types.add(id(node["typeName"]))
+        if reg_type(names_of(node["typeName"].get("names", [])) or [""]) is not None:
+            self.reading.has_catalog_calls = True
+
     def _type(self, node: Tree) -> None:
         try:
-            check_type(node, self._lists)
+            check_type(node, self._lists, is_cast=id(node) in self._cast_types)
         except Refused as refused:
             raise _placed(refused, node) from None
 
     def _collation(self, node: Tree) -> None:
         names = names_of(node.get("collname", []))
-        if len(names) == 1 or names[0] == "pg_catalog":
+        known = self._lists.catalog.structure.built_in.get("collation", _COLLATIONS)
+        if len(names) == 2 and names[0] == "pg_catalog":
             return
-        raise Refused(Reason.TYPE_NOT_ALLOWED, f"collation {'.'.join(names)} is not allowed")
+        if len(names) > 1 or ("pg_catalog", names[0]) not in known:
+            refused = not_there(Named.COLLATION, ".".join(names))
+            refused.location = node.get("location")
+            raise refused

@@ -76,3 +76,5 @@ CREATE OPERATOR crm.<=>> (LEFTARG = text, RIGHTARG = text, FUNCTION = crm.tell_o
 CREATE DOMAIN crm.teller AS text CHECK (crm.spy(VALUE));
 CREATE COLLATION crm.plain (provider = libc, locale = 'C');
 CREATE STATISTICS crm.people_both ON country, alias FROM crm.people;
+CREATE TEXT SEARCH CONFIGURATION crm.plain_words (COPY = pg_catalog.simple);
+CREATE TEXT SEARCH DICTIONARY crm.plain_terms (TEMPLATE = pg_catalog.simple);
