@@ -169,7 +169,7 @@ class Enforcer:
             case "VariableSetStmt":
                 return kinds.set_variable(statement, asker)
             case _:
-                return kinds.other(statement)
+                return kinds.other(statement, self._settings)
 
     def _select(self, statement: RawStatement, context: PlanContext, asker: kinds.Asker) -> Plan:
         setting = kinds.set_config(statement, asker)
@@ -333,6 +333,12 @@ class Enforcer:
             for column in self._columns_of(use.relation):
                 found[column.name].add(column.type.base)
         return {name: frozenset(types) for name, types in found.items()}
+
+    @cached_property
+    def _settings(self) -> frozenset[str]:
+        return frozenset(
+            name for _, name in self.catalog.structure.built_in.get("setting", frozenset())
+        )
 
     @cached_property
     def _naming(self) -> frozenset[RelationName]:

@@ -162,6 +162,7 @@ SELECT DISTINCT v.kind, n.nspname::text AS schema, v.name
         UNION ALL SELECT 'parser', prsnamespace, prsname FROM pg_ts_parser WHERE oid < 16384) v
   JOIN pg_namespace n ON n.oid = v.namespace
  WHERE $1::text[] IS NOT NULL AND n.nspname IN ('pg_catalog', 'information_schema')
+UNION ALL SELECT 'setting', '', lower(name) FROM pg_settings WHERE strpos(name, '.') = 0
  ORDER BY 1, 2, 3
 """
 

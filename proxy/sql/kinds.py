@@ -8,7 +8,7 @@ own bytes never do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from proxy.errors import Reason, Refused
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.plan import Kind, Plan
 from proxy.sql.grammar import RawStatement, Tree
-from proxy.sql.settings import SettingLimits, check_set, is_show_allowed
+from proxy.sql.settings import SECRET_SETTINGS, SettingLimits, check_set, is_show_allowed
 
 PURPOSE_SETTING: Final = "consent.purpose"
 _SNAPSHOT_ISOLATION: Final = frozenset(["repeatable read", "serializable"])
@@ -74,13 +74,16 @@ def refuse_kind(kind: str) -> Refused:
     )
 
 
-def other(statement: RawStatement) -> Plan:
-    """The plan of a statement that holds neither a query nor an expression of the tool's."""
+def other(statement: RawStatement, settings: Container[str]) -> Plan:
+    """The plan of a statement that holds neither a query nor an expression of the tool's.
+
+    `settings`: the names of PostgreSQL's own.
+    """
     match statement.kind:
         case "TransactionStmt":
             return transaction(statement)
         case "VariableShowStmt":
-            return show(statement)
+            return show(statement, settings)
         case "FetchStmt":
             return _named(Kind.FETCH, statement, "portalname")
         case "ClosePortalStmt":
@@ -331,9 +334,17 @@ def constant_text(constant: Tree) -> str:
     raise Refused(Reason.SETTING_NOT_ALLOWED, "a setting's value must be a plain constant")
 
 
-def show(statement: RawStatement) -> Plan:
+def show(statement: RawStatement, settings: Container[str]) -> Plan:
     name = statement.node["name"].lower()
     if name not in (PURPOSE_SETTING, "search_path") and not is_show_allowed(name):
+        if name != "all" and name not in settings and name not in SECRET_SETTINGS:
+            # As PostgreSQL tells of a name that it does not know; so it is with the settings that
+            # somebody made up: they may hold anything.
+            raise Refused(
+                Reason.SETTING_NOT_ALLOWED,
+                f'unrecognized configuration parameter "{statement.node["name"]}"',
+                sqlstate="42704",
+            )
         raise Refused(Reason.SETTING_NOT_ALLOWED, f"setting {name} is not shown")
     return Plan(kind=Kind.SHOW, text=statement.canonical, setting=name)
 

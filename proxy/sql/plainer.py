@@ -94,7 +94,8 @@ class _Writer:
                 frames.pop()
             if at in self._done:
                 continue
-            if token.name in _CONSTRUCTORS and self._name(at + 1) == "ASCII_40":
+            is_form = token.name in _CONSTRUCTORS or self._is_convert(token)
+            if is_form and self._name(at + 1) == "ASCII_40":
                 self._put(at, "f" * (token.end - token.start))
             elif not (frames and frames[-1] and self._clause(at)):
                 self._anywhere(at)
@@ -171,6 +172,11 @@ class _Writer:
                 self._put(number, "")
                 if self._name(number) == "SECOND_P" and self._name(number + 1) == "ASCII_40":
                     self._put(number + 1, "", self._closing(number + 1))
+
+    def _is_convert(self, token: Token) -> bool:
+        """convert(…), which sqlglot takes for another dialect's cast."""
+        written = "".join(self._characters[token.start : token.end])
+        return token.name == "IDENT" and written.lower() == "convert"
 
     def _operator(self, at: int, last: int) -> None:
         self._put(at, "+" if self._ends_operand(at - 1) else "-", last)

@@ -154,6 +154,15 @@ _FACTS: Final = frozenset(
     | {"transform_null_equals", "wal_block_size"}
 )
 
+# Of PostgreSQL's own, those that it lets only some roles see, and hides from pg_settings for others
+# (GUC_SUPERUSER_ONLY).
+SECRET_SETTINGS: Final = frozenset(
+    {"config_file", "data_directory", "dynamic_library_path", "external_pid_file"}
+    | {"extension_control_path", "hba_file", "ident_file", "krb_server_keyfile", "log_directory"}
+    | {"log_filename", "primary_conninfo", "session_preload_libraries"}
+    | {"shared_preload_libraries", "unix_socket_directories"}
+)
+
 SHOWN_SETTINGS: Final = frozenset(_SETTABLE) | _FACTS
 
 

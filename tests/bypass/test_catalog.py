@@ -166,7 +166,7 @@ ATTEMPTS = [
     Attempt(
         "who depends on whom",
         "SELECT count(*) FROM pg_depend WHERE refobjid = 'crm.internal'::regclass",
-        ANSWERED,
+        TABLE,
     ),
     Attempt("large objects", "SELECT * FROM pg_largeobject_metadata", Answered(0)),
     Attempt("TOAST", "SELECT * FROM pg_toast.pg_toast_1262", TABLE),
@@ -209,7 +209,7 @@ ATTEMPTS = [
     Attempt(
         "the comment of a hidden thing",
         "SELECT description FROM pg_description WHERE objoid = 'crm.internal'::regclass",
-        Answered(0),
+        TABLE,
     ),
     Attempt(
         "rights on a masked name",

@@ -13,6 +13,7 @@ import pytest
 from tests.bypass.attempts import (
     ANSWERED,
     FUNCTION,
+    TYPE,
     Answered,
     Anything,
     Attempt,
@@ -166,7 +167,7 @@ ATTEMPTS = [
     Attempt("a parameter declared text", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqxjkvpw-alias7",), types=(25,), ways=("extended", "binary")),
     Attempt("a parameter declared varchar", "SELECT id FROM crm.people WHERE email = $1", Answered(0), parameters=("Szqxjkvpw-email7@leak.example",), types=(1043,), ways=("extended", "binary")),
     Attempt("a parameter declared name", "SELECT id FROM crm.people WHERE alias = $1", Answered(0), parameters=("Szqxjkvpw-alias7",), types=(19,), ways=("extended", "binary")),
-    Attempt("a parameter declared regclass", "SELECT id FROM crm.people WHERE alias = $1", Fails("42"), parameters=("pg_class",), types=(2205,), ways=("extended", "binary")),
+    Attempt("a parameter declared regclass", "SELECT id FROM crm.people WHERE alias = $1", TYPE, parameters=("pg_class",), types=(2205,), ways=("extended", "binary")),
     Attempt("a parameter declared numeric", "SELECT id FROM crm.people WHERE age = $1", Answered(0), parameters=("7770007",), types=(1700,), ways=("extended", "binary")),
     Attempt("a parameter declared float", "SELECT id FROM crm.people WHERE age = $1", Answered(0), parameters=("7770007",), types=(701,), ways=("extended", "binary")),
     Attempt("a parameter and an error", "SELECT id FROM crm.people WHERE alias = $1 AND 1 / (id - 7) = 1", Answered(0), parameters=("Szqxjkvpw-alias7",)),

@@ -137,8 +137,8 @@ async def test_no_value_names_a_setting_that_is_not_shown(customer: Customer, na
     await customer.admin.execute("ALTER ROLE catalog_reader RESET app.token")
 
 
-# Functions on the lists with an argument that could be the id or the name of a thing (oid, a type of
-# names, text of a function that reads the catalog), and why it is none.
+# Functions on the lists with an argument that could be the id or the name of a thing, and why it is
+# none.
 UNCONFINED = {
     "enum_first": "a value of an enum that the tool has",
     "enum_last": "a value of an enum that the tool has",
