@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +46,7 @@ from proxy.sql.kept import read_kept
 READER: Final = "consent_reader"
 WRITER: Final = "consent_writer"
 SERVER_VERSION_MIN: Final = 130000  # gen_random_uuid() without an extension
+ATTEMPTS_MAX: Final = 10  # each waits for at least a second (deadlock_timeout)
 FILL_TIMEOUT_S: Final = 24 * 3600.0  # some minutes for a hundred million rows, others' work aside
 SCRAM_ITERATIONS: Final = 4096  # PostgreSQL's default (scram_iterations)
 
@@ -202,12 +203,18 @@ async def _init(
         writer=writer,
         verifiers={role: scram_verifier(password) for role, password in chosen.items()},
     )
-    async with admin.transaction():
-        for statement in statements:
-            await admin.execute(statement)
+
+    async def prepare() -> None:
+        async with admin.transaction():
+            for statement in statements:
+                await admin.execute(statement)
+
+    await _until_it_meets_nobody(prepare)
     in_table: dict[str, bool] = {}
     if any(in_table_rules(policy)):
-        await admin.execute(in_table_sql.FILL, timeout=FILL_TIMEOUT_S)
+        await _until_it_meets_nobody(
+            lambda: admin.execute(in_table_sql.FILL, timeout=FILL_TIMEOUT_S)
+        )
         kept = {row["relation"] for row in await read_kept(admin)}
         for rule, _ in in_table_rules(policy):
             relation = await admin.fetchval(
@@ -222,6 +229,19 @@ async def _init(
         in_table=in_table,
         passwords=chosen,
     )
+
+
+async def _until_it_meets_nobody(work: Callable[[], Awaitable[object]]) -> None:
+    """Rows and events lock a table and the ledger in either order: who changes both may meet one
+    of them. Then nothing was done, and it is done again.
+    """
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            await work()
+        except asyncpg.DeadlockDetectedError:
+            continue
+        return
+    await work()
 
 
 async def read_subject_key(connection: asyncpg.Connection, policy: Policy) -> SubjectKey:

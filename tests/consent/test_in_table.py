@@ -595,6 +595,31 @@ async def test_a_dropped_or_renamed_table_does_not_stop_the_ledger(
     assert await prepared.fetchval("SELECT consent_email_campaign > now() FROM crm.clients")
 
 
+async def test_it_can_be_taken_back(
+    ledger: Ledger, prepared: asyncpg.Connection, policy: Policy
+) -> None:
+    await prepared.execute(
+        "INSERT INTO crm.customers (id) VALUES (1);"
+        "DELETE FROM consent.kept WHERE relation = 'crm.customers'::regclass;"
+        'DROP TRIGGER "~consent" ON crm.customers'
+    )
+    columns = await prepared.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'crm.customers'::regclass"
+        " AND starts_with(attname, 'consent_')"
+    )
+    assert columns
+    for (name,) in columns:
+        await prepared.execute(f'ALTER TABLE crm.customers DROP COLUMN "{name}"')
+    await ledger.record(ConsentRequest(subject=1, purpose="email_campaign", state=State.GIVEN))
+    await prepared.execute("INSERT INTO crm.customers (id) VALUES (2)")
+    await init(prepared, in_table(make_policy(), VIEWS))
+    assert await kept(prepared) is None
+    assert await kept(prepared, VIEWS) is not None
+    await init(prepared, policy)
+    assert await out_of_step(prepared) == []
+    assert await kept(prepared) is not None
+
+
 async def test_a_generated_key_is_not_trusted(admin: asyncpg.Connection, policy: Policy) -> None:
     await admin.execute(
         "DROP TABLE web.page_views; CREATE TABLE web.page_views (id bigint, url text, source text,"
