@@ -22,7 +22,6 @@ import structlog
 from proxy.access_log.log import AccessLog
 from proxy.access_log.record import policy_fields, rejected_policy_fields
 from proxy.access_log.segments import LogSealed
-from proxy.cancels import CancelPost
 from proxy.config import Address, Config, Database, Tls
 from proxy.consent.connect import connect_arguments
 from proxy.consent.epoch import EpochReader
@@ -37,6 +36,7 @@ from proxy.planner import Planner
 from proxy.policy.check import asks_ledger, catalog_schemas, out_of_service
 from proxy.policy.load import PolicyErrors, load_policy
 from proxy.policy.model import Policy
+from proxy.post import WorkerPost
 from proxy.secrets import Credential, Secrets
 from proxy.session.door import PostgresDoor
 from proxy.session.services import Services, ToolLogin
@@ -94,12 +94,10 @@ class Credentials:
 class Server:
     """One worker. `start` returns when both doors answer; `stop` drains and closes."""
 
-    def __init__(
-        self, config: Config, *, worker: int = 0, cancels: CancelPost | None = None
-    ) -> None:
+    def __init__(self, config: Config, *, worker: int = 0, post: WorkerPost | None = None) -> None:
         self._config = config
         self._worker = worker
-        self._cancels = cancels  # there where other workers share the ports
+        self._post = post  # there where other workers share the ports
         self._metrics = Metrics()
         self._tasks: list[asyncio.Task[None]] = []
         # Policy and catalog change one at a time: whoever began with the older policy must not
@@ -168,7 +166,7 @@ class Server:
             worker=self._worker,
             certificate=None if tls is None else _certificate(tls),
             requires_tls=tls is not None and not config.listen.insecure,
-            forward_cancel=None if self._cancels is None else self._cancels.forward,
+            forward_cancel=None if self._post is None else self._post.forward,
         )
         self._gateway = Gateway(
             services,
@@ -178,12 +176,13 @@ class Server:
             metrics=self._metrics,
             readiness=self.readiness,
             statement_s=config.limits.statement_s,
+            other_pages=None if self._post is None else self._post.pages,
         )
         self._count()
         self._note_policy(policy)
         ready = await self._open_doors()
-        if self._cancels is not None:
-            self._cancels.listen(self._door.cancel)
+        if self._post is not None:
+            self._post.listen(self._door.cancel, self._gateway.metrics_page)
         self._access_log.add_on_sealed(self._seal)
         self._watch()
         return ready
@@ -203,8 +202,8 @@ class Server:
             closing.push_async_callback(self._epoch.close)
             closing.push_async_callback(self._pool.close)
             closing.push_async_callback(self._gateway.close)
-            if self._cancels is not None:
-                closing.callback(self._cancels.stop_listening)
+            if self._post is not None:
+                closing.callback(self._post.stop_listening)
             await asyncio.gather(self._door.drain(drain_s), self._gateway.drain(drain_s))
 
     async def reload(self) -> None:
@@ -228,7 +227,7 @@ class Server:
     async def _open_doors(self) -> Ready:
         listen = self._config.listen
         tls = None if listen.tls is None else _server_tls(listen.tls)
-        is_shared = self._cancels is not None
+        is_shared = self._post is not None
 
         async def opened(door: PostgresDoor | Gateway, address: Address) -> tuple[str, int]:
             try:
@@ -327,7 +326,7 @@ class Server:
     def _seal(self) -> None:
         _log.error("access log sealed", reason=str(self._access_log.sealed))
         self._metrics.log_sealed.set(1)
-        if self._cancels is not None:
+        if self._post is not None:
             # Other workers still answer: the kernel shall send no more clients here.
             self._door.stop_listening()
             self._gateway.close_listener()

@@ -25,9 +25,9 @@ from typing import Final
 
 import structlog
 
-from proxy.cancels import CancelPost
 from proxy.config import Address, Config
 from proxy.errors import ConfigurationError
+from proxy.post import WorkerPost
 from proxy.server import Ready
 from proxy.telemetry import set_up_logging
 from proxy.workers import forget, ready_values, run_loop, serve_one, write_ready_file
@@ -60,7 +60,7 @@ class Supervisor:
         self._ready_file = ready_file
         # Bound but not listening: they only keep the ports, which may be chosen by the system.
         self._kept, self._config = _keep_ports(config)
-        self._cancels = CancelPost.for_workers(workers)
+        self._posts = WorkerPost.for_workers(workers)
         self._workers: dict[int, _Worker] = {}
         self._restarts: dict[int, float] = {}  # worker, and when it is started again
         self._has_started = False
@@ -70,7 +70,7 @@ class Supervisor:
     def run(self) -> int:
         try:
             with _signals() as arrived:
-                for worker in range(len(self._cancels)):
+                for worker in range(len(self._posts)):
                     self._start(worker)
                 while self._workers or self._restarts:
                     self._look_after(arrived)
@@ -101,7 +101,7 @@ class Supervisor:
         ours, theirs = context.Pipe()
         process = context.Process(
             target=_work,
-            args=(self._config, worker, self._cancels[worker], theirs),
+            args=(self._config, worker, self._posts[worker], theirs),
             name=f"worker-{worker}",
         )
         process.start()
@@ -133,7 +133,7 @@ class Supervisor:
                 pass
 
     def _note_ready(self, ready: Ready) -> None:
-        everybody = len(self._workers) == len(self._cancels)
+        everybody = len(self._workers) == len(self._posts)
         if self._has_started or not (everybody and all(w.is_ready for w in self._workers.values())):
             return
         self._has_started = True
@@ -261,7 +261,7 @@ def _bound(address: Address) -> socket.socket:
 # --- in the worker's process -----------------------------------------------------------------
 
 
-def _work(config: Config, worker: int, cancels: CancelPost, supervisor: Connection) -> None:
+def _work(config: Config, worker: int, post: WorkerPost, supervisor: Connection) -> None:
     # Ctrl-C reaches every process at the terminal: the supervisor's word is what counts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging()
@@ -273,9 +273,7 @@ def _work(config: Config, worker: int, cancels: CancelPost, supervisor: Connecti
 
     try:
         code = run_loop(
-            serve_one(
-                config, worker=worker, cancels=cancels, supervisor=supervisor, started=started
-            )
+            serve_one(config, worker=worker, post=post, supervisor=supervisor, started=started)
         )
     except Exception as error:
         from proxy.cli.failures import failure_of

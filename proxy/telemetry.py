@@ -180,6 +180,8 @@ class Metrics:
             "upstream_connections", "Connections to the database", "state"
         )
         self.upstream_waiting = self._gauge("upstream_waiting", "Clients that wait for one")
+        self.workers = self._gauge("workers", "Workers of which this page tells")
+        self.workers.set(1)
         self.log_sealed = self._gauge(
             "access_log_sealed", "1 when the log is sealed: nothing leaves"
         )

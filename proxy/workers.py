@@ -15,8 +15,8 @@ from typing import Final
 
 import structlog
 
-from proxy.cancels import CancelPost
 from proxy.config import Config
+from proxy.post import WorkerPost
 from proxy.server import Ready, Server
 from proxy.telemetry import set_up_logging
 
@@ -60,7 +60,7 @@ async def serve_one(
     config: Config,
     *,
     worker: int = 0,
-    cancels: CancelPost | None = None,
+    post: WorkerPost | None = None,
     supervisor: Connection | None = None,
     ready_file: Path | None = None,
     more: Mapping[str, object] | None = None,
@@ -73,7 +73,7 @@ async def serve_one(
     """
     ended = asyncio.Event()
     end = _Ending(ended)
-    server = Server(config, worker=worker, cancels=cancels)
+    server = Server(config, worker=worker, post=post)
     loop = asyncio.get_running_loop()
     # From now on: a proxy that is told to end while it starts ends in order, with its log closed.
     loop.add_signal_handler(signal.SIGTERM, end.ask)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import structlog
@@ -25,6 +25,7 @@ from proxy.gateway.protocol import Connection, Deadlines, internal_error
 from proxy.gateway.recording import Recorder
 from proxy.gateway.routes import OpenRoute, find
 from proxy.gateway.services import GatewayServices, Parts, Readiness, Tokens
+from proxy.gateway.status import own_page
 from proxy.telemetry import Metrics
 from proxy.upstream.pool import Pool
 
@@ -37,14 +38,19 @@ _TLS_HANDSHAKE_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 5.0
 
 
+async def _no_pages() -> list[bytes]:
+    return []
+
+
 class Gateway:
     """One worker's front door for HTTP clients.
 
     `ledger` gives None while the ledger can not be used: what needs it answers 503. `statement_s`
     is `limits.statement_s`: a result that takes longer, its reader included, is ended.
+    `other_pages` gives the metrics of other workers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a door is given
         self,
         services: GatewayServices,
         pool: Pool,
@@ -55,6 +61,7 @@ class Gateway:
         readiness: Readiness,
         statement_s: float = 300.0,
         deadlines: Deadlines | None = None,
+        other_pages: Callable[[], Awaitable[list[bytes]]] | None = None,
     ) -> None:
         self._parts = Parts(
             planner=services.planner,
@@ -66,6 +73,7 @@ class Gateway:
             readiness=readiness,
             recorder=Recorder(services.access_log, services.policy_revision, metrics),
             statement_s=statement_s,
+            other_pages=other_pages or _no_pages,
         )
         self._deadlines = deadlines or Deadlines()
         self._listener: asyncio.Server | None = None
@@ -99,6 +107,10 @@ class Gateway:
             backlog=_BACKLOG,
         )
         return int(self._listener.sockets[0].getsockname()[1])
+
+    def metrics_page(self) -> bytes:
+        """This worker's part of the metrics, for another worker's page."""
+        return own_page(self._parts)
 
     def close_listener(self) -> None:
         """Take no new connection. Open ones go on."""

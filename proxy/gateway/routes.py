@@ -40,7 +40,7 @@ class OpenRoute:
 
 
 async def _metrics(request: BaseRequest, _: Caller, parts: Parts) -> StreamResponse:
-    return status.metrics(parts, request.headers.get("Accept", ""))
+    return await status.metrics(parts, request.headers.get("Accept", ""))
 
 
 ROUTES: Final[tuple[Route | OpenRoute, ...]] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,4 +65,6 @@ class Parts:
     readiness: Readiness
     recorder: Recorder
     statement_s: float
+    other_pages: Callable[[], Awaitable[list[bytes]]]
+    """The metrics of the other workers."""
     column_types: ColumnTypes = field(default_factory=ColumnTypes)

@@ -66,6 +66,26 @@ def test_a_cancel_request_reaches_the_worker_that_it_is_for(place: Place) -> Non
         gate.open()
 
 
+def test_one_page_of_metrics_tells_of_all_workers(place: Place) -> None:
+    token = (place.folder / "token-of-prometheus").read_text()
+    with place.serving(*TWO) as running:
+        sessions = [running.connect() for _ in range(ENOUGH)]
+        assert {worker_of(each) for each in sessions} == {0, 1}
+        for session in sessions:
+            session.execute("SELECT id FROM crm.people")
+            session.close()
+        mine = 'door="postgres",purpose="newsletter",state="complete",tool="mailer"'
+        expected = {
+            f"consent_proxy_statements_total{{{mine}}}": ENOUGH,
+            'consent_proxy_statement_seconds_count{door="postgres"}': ENOUGH,
+            "consent_proxy_leases_total": ENOUGH,
+            "consent_proxy_workers": 2,
+            "consent_proxy_ready": 1,
+        }
+        for _ in range(6):  # whichever worker answers
+            assert {line: running.metric(line, token) for line in expected} == expected
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
 def test_a_worker_that_ended_is_started_again(place: Place, number: signal.Signals) -> None:
     with place.serving(*TWO) as running:
