@@ -5,14 +5,16 @@ Nothing is changed anywhere. What can not be looked at is a finding, not an end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from proxy.cli import doctor_files, doctor_rights, doctor_ways
 from proxy.cli.findings import Finding, error, listed, ok, warning
 from proxy.cli.opening import connected
-from proxy.config import Config
+from proxy.config import Config, Database
 from proxy.consent.errors import ConsentError, LedgerNotPrepared
 from proxy.consent.ledger import unprepared
 from proxy.consent.schema import SERVER_VERSION_MIN
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 # Access records carry the proxy's clock, consent the database's: who compares them must not err.
 CLOCK_WARNING_S: Final = 2.0
 CLOCK_ERROR_S: Final = 60.0
+# Where packages of PostgreSQL have their sockets. Not /tmp: there anybody can make one.
+SOCKET_FOLDERS: Final = (Path("/run/postgresql"),)
 
 
 async def examine(config: Config) -> list[Finding]:
@@ -72,6 +76,7 @@ async def _upstream(
     reader: asyncpg.Connection, config: Config, policy: Policy | None
 ) -> list[Finding]:
     findings = [*await _server(reader), await _clock(reader), _pooling(config)]
+    findings += sockets_at_hand(config.upstream, SOCKET_FOLDERS)
     findings += await doctor_rights.reader_findings(reader, policy)
     if policy is None:
         return findings
@@ -122,6 +127,22 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
         for row in off
     ]
     return findings or [ok("server", f"PostgreSQL {version // 10000}, a primary")]
+
+
+def sockets_at_hand(database: Database, folders: Iterable[Path]) -> list[Finding]:
+    """A unix socket that could be named instead of loopback.
+
+    It is never taken by itself: which server made it can not be seen from outside, and another way
+    in may be another role (`peer`). Not told of where everybody can make one.
+    """
+    if database.is_unix_socket or not database.is_local:
+        return []
+    return [
+        ok("socket", f"{folder} has one for port {database.port}: ?host={folder} in the URL")
+        for folder in folders
+        if (folder / f".s.PGSQL.{database.port}").is_socket()
+        and not folder.stat().st_mode & stat.S_IWOTH
+    ]
 
 
 def _pooling(config: Config) -> Finding:

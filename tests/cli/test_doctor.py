@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from proxy.cli.doctor import sockets_at_hand
+from proxy.config_url import read_url
 from tests.cli.conftest import Place, write_config
 
 Execute = Callable[[str], str]
@@ -72,6 +75,27 @@ def test_an_unreachable_database_is_an_error_and_not_a_traceback(whole: Place) -
     write_config(whole.folder, "postgresql://postgres@127.0.0.1:1/crm", reader="r", writer="w")
     told = whole.run("doctor", exit_code=1)
     assert "r at 127.0.0.1:1" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "is_told"),
+    [
+        ("postgresql://r@127.0.0.1:5499/crm", 0o755, True),
+        ("postgresql://r@localhost:5499/crm", 0o775, True),
+        ("postgresql://r@127.0.0.1:5499/crm", 0o1777, False),  # anybody could have made it
+        ("postgresql://r@127.0.0.1:5432/crm", 0o755, False),
+        ("postgresql://r@db.example.com:5499/crm", 0o755, False),
+        ("postgresql://r@/crm?host=/run/x&port=5499", 0o755, False),
+    ],
+)
+def test_a_socket_that_could_be_used_is_told(
+    tmp_path: Path, url: str, mode: int, *, is_told: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / ".s.PGSQL.5499"))
+        tmp_path.chmod(mode)
+        found = sockets_at_hand(read_url(url, None, tmp_path), (tmp_path, tmp_path / "none"))
+    assert [f"?host={tmp_path} in the URL" in each.what for each in found] == [True] * is_told
 
 
 def test_a_superuser_as_reader_is_an_error(whole: Place) -> None:
