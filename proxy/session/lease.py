@@ -57,7 +57,9 @@ class Lease:
         # Statements that may have set something. A time limit asked for at start-up is read back
         # once, to know it in milliseconds.
         self._changes = int(settings.has_short_limit)
+        self._local_changes = 0  # those too that end with their transaction
         self._asked = 0  # `_changes` when the database was asked last
+        self._asked_local = 0
         self._known = 0  # `_changes` of which the database's answer tells all
         self._is_unknown = False  # the database did not say what is set
         self._pinned_by = ""
@@ -120,7 +122,7 @@ class Lease:
     def ask(self) -> None:
         """Ask the database what this session has set."""
         self._counts.questions += 1
-        self._asked = self._changes
+        self._asked, self._asked_local = self._changes, self._local_changes
         run = Run(None, is_swallowed=True)
         self._state.forward(
             m.query(self.question),
@@ -141,7 +143,7 @@ class Lease:
         self._known = self._asked
         found = {row[0].decode(): row[1].decode() for row in rows if row[0] and row[1] is not None}
         self._settings = self.carried.settings = Settings(found)
-        if not self.is_asking:
+        if self._asked_local == self._local_changes:
             self._parsed_under = self._settings
 
     def end(self) -> None:
@@ -169,6 +171,7 @@ class Lease:
             self._changes += 1
         if plan.kind is Kind.SET or may_set(plan):
             # Until it is known what is set now: SET LOCAL counts, too.
+            self._local_changes += 1
             self._parsed_under = Settings({"": str(next(_NUMBERS))})
         if plan.runs_code:
             # What the database's own code leaves behind, only a reset clears away.

@@ -225,7 +225,8 @@ class Replies:
         if head is None:
             raise UpstreamProtocolError("an error that belongs to nothing")
         run = head.runs[0] if head.runs else None
-        if head.is_vital and head.reply is Reply.QUERY and sqlstate == "25P02":
+        is_own_query = head.is_vital and head.reply is Reply.QUERY
+        if is_own_query and not head.is_set_up and sqlstate == "25P02":
             # In a transaction that had failed before, a DISCARD ALL has failed as well: there was
             # nothing to put back.
             self._drop_rest(head, sqlstate)

@@ -344,6 +344,27 @@ async def test_a_statement_prepared_while_a_setting_is_local_is_not_given_to_oth
         assert rows(await client.until_ready()) != local
 
 
+async def test_nor_one_prepared_so_before_it_was_known_what_was_set_before(pooled: Proxy) -> None:
+    text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
+    first = await pooled.login()
+    lease = _lease_of(pooled)
+    slow = b" AND pg_sleep(0.05) IS NOT NULL UNION ALL"
+    lease.question = lease.question.replace(b" UNION ALL", slow)
+    await first.query("SET application_name = 'first'")
+    first.send(query("BEGIN"), query("SET LOCAL timezone = 'Asia/Tokyo'"))
+    await first.until_ready(2)
+    assert pooled.pool.counts.questions == 1
+    first.send(m.parse(b"s", text), run(None, statement=b"s"), query("COMMIT"))
+    local = rows(await first.until_ready(2))
+    await until(lambda: not pooled.pool.leased)
+    second = await pooled.login(application_name="first")
+    second.send(m.parse(b"s", text), m.SYNC_MESSAGE)
+    await second.until_ready()
+    for client in (second, first):
+        client.send(run(None, statement=b"s"))
+        assert rows(await client.until_ready()) != local
+
+
 def _lease_of(proxy: Proxy) -> Lease:
     """Of the only session."""
     (session,) = proxy.door._tools
