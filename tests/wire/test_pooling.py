@@ -348,7 +348,7 @@ async def test_nor_one_prepared_so_before_it_was_known_what_was_set_before(poole
     text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
     first = await pooled.login()
     lease = _lease_of(pooled)
-    slow = b" AND pg_sleep(0.05) IS NOT NULL UNION ALL"
+    slow = b" UNION ALL SELECT 'application_name', 'first' FROM pg_sleep(0.2) UNION ALL"
     lease.question = lease.question.replace(b" UNION ALL", slow)
     await first.query("SET application_name = 'first'")
     first.send(query("BEGIN"), query("SET LOCAL timezone = 'Asia/Tokyo'"))
