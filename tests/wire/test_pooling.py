@@ -326,43 +326,51 @@ async def test_a_literal_in_a_prepared_statement_is_read_with_its_own_client_s_s
     assert len(found) == 3
 
 
+_NOON = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
+
+
+async def _noon(client: Raw) -> list[list[bytes | None]]:
+    client.send(run(None, statement=b"s"))
+    return rows(await client.until_ready())
+
+
+async def _prepare(client: Raw) -> None:
+    client.send(m.parse(b"s", _NOON), m.SYNC_MESSAGE)
+    await client.until_ready()
+
+
 async def test_a_statement_prepared_while_a_setting_is_local_is_not_given_to_others(
     pooled: Proxy,
 ) -> None:
-    text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
     first, second = await pooled.login(), await pooled.login()
+    await _prepare(second)
+    noon = await _noon(second)
     await first.query("BEGIN")
     await first.query("SET LOCAL timezone = 'Asia/Tokyo'")
-    first.send(m.parse(b"s", text), run(None, statement=b"s"))
-    local = rows(await first.until_ready())
+    await _prepare(first)
+    assert await _noon(first) != noon
     await first.query("COMMIT")
-    for client in (second, first):
-        if client is second:
-            client.send(m.parse(b"s", text), m.SYNC_MESSAGE)
-            await client.until_ready()
-        client.send(run(None, statement=b"s"))
-        assert rows(await client.until_ready()) != local
+    assert await _noon(second) == noon
+    assert await _noon(first) == noon
 
 
 async def test_nor_one_prepared_so_before_it_was_known_what_was_set_before(pooled: Proxy) -> None:
-    text = b"SELECT extract(epoch FROM '2026-05-06 12:00'::timestamptz)::text"
-    first = await pooled.login()
+    first = await pooled.login(application_name="same")
     lease = _lease_of(pooled)
-    slow = b" UNION ALL SELECT 'application_name', 'first' FROM pg_sleep(0.2) UNION ALL"
+    slow = b" UNION ALL SELECT 'application_name', 'same' FROM pg_sleep(0.2) UNION ALL"
     lease.question = lease.question.replace(b" UNION ALL", slow)
-    await first.query("SET application_name = 'first'")
+    second = await pooled.login(application_name="same")
+    await _prepare(second)
+    noon = await _noon(second)
+    await first.query("SET application_name = 'same'")
     first.send(query("BEGIN"), query("SET LOCAL timezone = 'Asia/Tokyo'"))
     await first.until_ready(2)
     assert pooled.pool.counts.questions == 1
-    first.send(m.parse(b"s", text), run(None, statement=b"s"), query("COMMIT"))
-    local = rows(await first.until_ready(2))
-    await until(lambda: not pooled.pool.leased)
-    second = await pooled.login(application_name="first")
-    second.send(m.parse(b"s", text), m.SYNC_MESSAGE)
-    await second.until_ready()
-    for client in (second, first):
-        client.send(run(None, statement=b"s"))
-        assert rows(await client.until_ready()) != local
+    await _prepare(first)
+    assert await _noon(first) != noon
+    await first.query("COMMIT")
+    assert await _noon(second) == noon
+    assert await _noon(first) == noon
 
 
 def _lease_of(proxy: Proxy) -> Lease:
