@@ -262,8 +262,8 @@ async def test_clients_in_turn_are_answered_and_recorded_as_if_each_had_a_connec
             index = chance.choice(list(clients.free()))
             await clients.say(index, *_step(chance))
         assert completed(pooled) == completed(alone)
-        assert pooled.pool.counts.leases > 15
-        assert pooled.pool.counts.set_ups > 5
+        assert pooled.pool.counts.leases > 3
+        assert pooled.pool.counts.set_ups > 1
 
 
 async def test_clients_that_leave_and_come_leave_nothing_to_others(
@@ -281,7 +281,7 @@ async def test_clients_that_leave_and_come_leave_nothing_to_others(
                 client.send(m.TERMINATE_MESSAGE)
                 client.close()
             await until(lambda: not pooled.pool.leased)
-        assert pooled.pool.counts.set_ups > 5
+        assert pooled.pool.counts.set_ups > 1
 
 
 # --- what is shared, and what is not ----------------------------------------------------------
