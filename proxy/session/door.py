@@ -199,8 +199,7 @@ class PostgresDoor:
 
     async def _cancel_and_close(self, upstream: UpstreamConnection) -> None:
         try:
-            upstream.cancel()
-            await upstream.cancels_taken()
+            await upstream.cancel_for_good()
         finally:
             self.pool.release(upstream, is_clean=False)
 

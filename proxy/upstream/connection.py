@@ -11,7 +11,7 @@ import os
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from mypy_extensions import mypyc_attr
@@ -28,6 +28,7 @@ from proxy.wire.startup import SSL_REQUEST, cancel_request, startup_message
 HIGH_WATER_BYTES: Final = 256 * 1024
 CONNECT_TIMEOUT_S: Final = 10.0
 CANCEL_TIMEOUT_S: Final = 10.0
+_CANCEL_PAUSES_S: Final[Sequence[float]] = (0.02, 0.1, 0.5, 2.0)
 # What an upstream may say at once before anybody has leased it: it greets, and answers one row.
 _INBOX_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -172,6 +173,17 @@ class UpstreamConnection(asyncio.Protocol):
         """Return when no cancel request is on its way any more."""
         if self._cancelling:
             await asyncio.wait(self._cancelling)
+
+    async def cancel_for_good(self) -> None:
+        """Cancel what runs, or is about to, on a connection that nobody listens to any more."""
+        for pause_s in _CANCEL_PAUSES_S:
+            self.cancel()
+            await self.cancels_taken()
+            # A statement that had not begun does not hear of it. Whatever is answered when it
+            # ends closes the connection (`data_received`).
+            await asyncio.sleep(pause_s)
+            if self.is_lost:
+                return
 
     async def _cancel(self) -> None:
         database = self.database

@@ -23,6 +23,7 @@ from proxy.session.login import LoggedIn
 from proxy.session.services import Services
 from proxy.session.settings import Context
 from proxy.sql.settings import SettingLimits, check_set
+from proxy.upstream.carried import Settings
 from proxy.upstream.connection import UpstreamConnection
 from tests.fuzz.upstream import Upstream
 from tests.wire.doubles import FakeCredentials, FakeEpoch, FakeLimits, FakeLog, FakePlanner
@@ -111,9 +112,14 @@ class Connection(UpstreamConnection):
     async def cancels_taken(self) -> None:
         pass
 
+    async def cancel_for_good(self) -> None:
+        self.cancel()
+
 
 class FakePool:
     """Hands out connections to upstreams of the arena."""
+
+    pooling = "session"
 
     def __init__(self, connections: int) -> None:
         self.parameters = {"server_version": "18.0", "TimeZone": "UTC"}
@@ -121,10 +127,10 @@ class FakePool:
         self.is_slow = False
         self._connections = connections
 
-    def acquire_now(self) -> UpstreamConnection | None:
+    def acquire_now(self, settings: Settings) -> UpstreamConnection | None:
         return None  # each lease is waited for: what comes meanwhile is a phase of its own
 
-    async def acquire(self) -> UpstreamConnection:
+    async def acquire(self, settings: Settings) -> UpstreamConnection:
         if self.is_slow:
             await asyncio.sleep(0)
         connection = Connection(DATABASE)
