@@ -46,7 +46,7 @@ test-uncompiled: install-dev ## The tests of the compiled modules, with the same
 	@tar -cf - --exclude=node_modules proxy tests policies benchmarks build_core.py pyproject.toml \
 		| tar -xf - -C build/uncompiled
 	@cd build/uncompiled && ../../$(BIN)/python build_core.py --clean && \
-		../../$(BIN)/python -m pytest -q $(PARALLEL) tests/wire tests/access_log tests/rewrite/test_lift.py
+		../../$(BIN)/python -m pytest -q -m "not nightly" $(PARALLEL) tests/wire tests/access_log tests/rewrite/test_lift.py
 
 .PHONY: check
 check: format-check lint types ## Format, lint, types and the fast tests: what a change must pass
