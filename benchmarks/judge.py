@@ -41,7 +41,14 @@ class Verdict:
 def judge(
     measured: Mapping[str, Sequence[Round]], allowed: Mapping[str, float]
 ) -> Sequence[Verdict]:
-    """A verdict for each measure that something is allowed to; ValueError where one is missing."""
+    """A verdict for each measure that something is allowed to; ValueError where one is missing.
+
+    A round whose reference took nothing is none: a process that ends is in nobody's account until
+    its parent has noticed.
+    """
+    measured = {
+        name: [each for each in rounds if each.reference > 0] for name, rounds in measured.items()
+    }
     missing = [name for name in allowed if len(measured.get(name, ())) < ROUNDS_MIN]
     if missing:
         raise ValueError(f"measured less than {ROUNDS_MIN} times: {', '.join(missing)}")

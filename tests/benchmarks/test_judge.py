@@ -43,3 +43,11 @@ def test_rounds_in_which_one_of_the_two_was_interrupted_do_not_count() -> None:
 def test_too_few_rounds_are_no_verdict(count: int) -> None:
     with pytest.raises(ValueError, match="less than"):
         judge({"a": rounds(1.0, count)}, {"a": 4.0})
+
+
+def test_a_round_whose_reference_took_nothing_is_none() -> None:
+    broken = Round(5.0, 0.0)
+    (verdict,) = judge({"a": [broken, *rounds(2.0)]}, {"a": 3.0})
+    assert verdict.ratio == pytest.approx(2.0)
+    with pytest.raises(ValueError, match="a"):
+        judge({"a": [broken] * ROUNDS_MIN}, {"a": 3.0})

@@ -74,7 +74,7 @@ def _ndjson(content: bytes, status: str, is_ordered: bool) -> Outcome:
 
 def _csv(content: bytes, status: str, is_ordered: bool) -> Outcome:
     # Without csv's own reader: it knows no difference between NULL and an empty text.
-    head, *lines = content.split(b"\r\n")
+    head, *lines = content.removesuffix(b"\r\n").split(b"\r\n")
     return _rows(
         [head.decode()], [[each.decode()] for each in lines], status, is_ordered=is_ordered
     )
