@@ -23,7 +23,7 @@ from tests.noninterference.statements import Statement, Step
 
 # Of fifteen rows that fail, with each of them first as often as the others, one is missed once in
 # a million times.
-_ATTEMPTS_MAX: Final = 200
+_ATTEMPTS_MAX: Final = 600
 # Settings of the planner, and values to choose among: with these, joins in nearly any order, and
 # conditions before or after them.
 _PLANNER: Final[Mapping[str, Sequence[str]]] = {
