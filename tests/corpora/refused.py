@@ -28,6 +28,15 @@ states. {refused} are refused, {other} answered otherwise.
 A refused statement fails as any failing statement does; its reason stands in the error's detail.
 """
 
+_WHY_REFUSED = """\
+Writing and DDL are not for this connection; `pg_dump` asks for sequences, which no policy lists,
+and `dbt` for tables that it could not make. An exported snapshot and `row_security` reach beyond
+the session or its pinned settings. A `tid` is a row's physical place: what stands in for a
+relation has none, and its order would tell of rows that are left out (DuckDB, told of no pages,
+reads such tables in one piece). `set_config('search_path', $1, …)`: what a statement means hangs
+on the path, so it is read before it runs.
+"""
+
 
 def page(outcomes: Iterable[Outcome]) -> str:
     found = list(outcomes)
@@ -47,6 +56,7 @@ def page(outcomes: Iterable[Outcome]) -> str:
             ("tool", "reason", "what PostgreSQL's client is told", "statements"),
             Counter((each.tool, f"`{each.refusal}`", _message(each)) for each in refused),
         ),
+        _WHY_REFUSED,
         "## Answered otherwise\n",
         _table(
             ("tool", "because", "statements"),
