@@ -422,6 +422,15 @@ class Admission:
             # The lease prepares it where it is missing.
             state.statements.exchange(name, renewed)
             return renewed
+        return (yield from self._renew_upstream(name, prepared, renewed, is_simple=is_simple))
+
+    def _renew_upstream(
+        self, name: bytes, prepared: Prepared, renewed: Prepared, *, is_simple: bool
+    ) -> Steps[Prepared | Refused]:
+        state = self._state
+        if state.status == m.FAILED and not state.queue:
+            # It can not run in this block. To exchange it would close it, and prepare nothing.
+            return prepared
         # Its analysis may take the transaction's snapshot.
         epoch = yield from self.before_snapshot(())
         if isinstance(epoch, Refused):

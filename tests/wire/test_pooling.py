@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import uvloop
 
-from proxy.config import Database
+from proxy.config import Database, Pooling
 from proxy.demo.embedded import EmbeddedPostgres
 from proxy.rewrite.plan import Plan, PlanContext
 from proxy.session.lease import Lease
@@ -282,6 +282,24 @@ async def test_clients_that_leave_and_come_leave_nothing_to_others(
                 client.close()
             await until(lambda: not pooled.pool.leased)
         assert pooled.pool.counts.set_ups > 1
+
+
+@pytest.mark.parametrize("pooling", ["session", "transaction"])
+async def test_a_failed_block_takes_no_statement_that_is_planned_anew_after_it(
+    upstream: Database, pooling: Pooling
+) -> None:
+    async with running(upstream, pooling=pooling) as proxy:
+        proxy.planner.rewrite = _planned
+        client = await proxy.login()
+        client.send(m.parse(b"s", b"SELECT $$PLANNED$$"), m.SYNC_MESSAGE)
+        await client.until_ready()
+        for text in ("SET consent.purpose = 'service'", "BEGIN", "SELECT 1 / 0"):
+            await client.query(text)
+        client.send(run(None, statement=b"s"))
+        assert error(await client.until_ready())["C"] == "25P02"
+        await client.query("ROLLBACK")
+        client.send(run(None, statement=b"s"))
+        assert rows(await client.until_ready()) == [[b"service public"]]
 
 
 # --- what is shared, and what is not ----------------------------------------------------------
