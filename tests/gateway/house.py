@@ -78,6 +78,13 @@ CREATE TABLE crm.many AS
 """
 
 
+# What the proxy asks for itself, a moment long, is none of them.
+_RUNNING = """
+ FROM pg_stat_activity WHERE usename = 'consent_reader' AND state = 'active'
+  AND datname = current_database() AND backend_type = 'client backend' AND query LIKE '%"many"%'
+"""
+
+
 @dataclass(slots=True)
 class Answer:
     status: int
@@ -211,14 +218,12 @@ class House:
         return [line for line in lines if not kinds or line["kind"] in kinds]
 
     async def running(self) -> int:
-        """How many statements of the proxy run in the database now."""
-        return int(
-            await self.admin.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE usename = 'consent_reader'"
-                " AND state = 'active' AND datname = current_database()"
-                " AND backend_type = 'client backend'"
-            )
-        )
+        """How many statements of tools about `crm.many` run in the database now."""
+        return int(await self.admin.fetchval(f"SELECT count(*) {_RUNNING}"))
+
+    async def terminate(self) -> None:
+        """End the database's processes that run them."""
+        await self.admin.execute(f"SELECT pg_terminate_backend(pid) {_RUNNING}")
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait for a state of the outside world; the test's own timeout ends a vain wait."""

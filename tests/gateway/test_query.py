@@ -244,10 +244,7 @@ async def test_a_lost_upstream_is_a_clean_error_and_recovers(house: House) -> No
         return await house.running() == 1
 
     await house.until(is_running)
-    await house.admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'consent_reader'"
-        " AND datname = current_database() AND state = 'active'"
-    )
+    await house.terminate()
     answer = await asking
     assert (answer.status, answer.error["reason"]) == (503, "upstream_unavailable")
     (outcome,) = house.records("access.outcome")

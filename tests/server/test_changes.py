@@ -85,7 +85,7 @@ def test_a_broken_policy_leaves_the_last_good_one_in_force_and_shows(
         assert running.get("/readyz")[0] == 503
         assert running.checks()["policy"] is False
         assert running.get("/healthz")[0] == 200
-        assert running.metric(sample, token) == 1
+        assert running.metric(sample, token) == wanted
         assert everywhere(running, PEOPLE, MASKED)
         # Whoever asks /readyz is nobody in particular: files and lines are in our own log.
         assert "policy.yaml" not in running.get("/readyz")[1]
