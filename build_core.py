@@ -33,6 +33,7 @@ MODULES: Final = (
     "proxy/session/effects.py",
     "proxy/session/lease.py",
     "proxy/session/recorder.py",
+    "proxy/session/kept.py",
     "proxy/session/known.py",
     "proxy/session/steady.py",
     "proxy/session/admission.py",

@@ -3,16 +3,22 @@
 pgbench runs the same point query in its three protocol modes against each target in turn, several
 rounds, so that each target meets the same mood of the machine. Reported per target and mode:
 CPU µs per query of the target's own process tree (for proxies: without the database), p50 and p99
-of the latency seen by one client, and queries per second with eight.
+of the latency seen by one client, and queries per second with eight. `guarded` is the database
+itself, asked what the proxy asks it: what lies between it and `direct` is the guard's, the rest of
+the way to the proxy is the proxy's. With durability `host` the disk's fdatasync is measured, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import dataclasses
 import math
+import os
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +28,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.kept import keep
+from benchmarks.planning import enforcer_of
 from benchmarks.processes import Target
-from benchmarks.stand import Stand, stand
-from proxy.demo.embedded import installed_binaries
+from benchmarks.stand import PURPOSE, TOOL, Stand, stand
+from proxy.demo.embedded import EmbeddedPostgres, installed_binaries
+from proxy.errors import Refused
+from proxy.rewrite.plan import PlanContext
 
 MODES: Final = ("simple", "extended", "prepared")
+_POOLED: Final = {"session": (), "transaction": ("pooled",)}
 
 # crm.customers, both guarded (the e-mail is a CASE over the ledger) and open columns.
 MASKED_QUERY: Final = "SELECT id, full_name, email FROM crm.customers WHERE id = :id;"
@@ -57,14 +67,40 @@ def run(
     options: Sequence[str] = (),
 ) -> Iterator[Round]:
     """The rounds, in the order in which they were measured. `options` are pgbench's."""
+    guarded = dataclasses.replace(stand.direct, name="guarded")
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "point.sql"
-        script.write_text(f"\\set id random(1, {customers})\n{MASKED_QUERY}\n")
+        script, guarded_script = Path(folder) / "point.sql", Path(folder) / "guarded.sql"
+        choice = f"\\set id random(1, {customers})\n"
+        script.write_text(f"{choice}{MASKED_QUERY}\n")
+        guarded_script.write_text(f"{choice}{_as_guarded(stand.server)}\n")
         for _ in range(rounds):
             for mode in modes:
                 for count in clients:
+                    yield _pgbench(guarded, mode, count, seconds, guarded_script, options)
                     for target in stand.targets:
                         yield _pgbench(target, mode, count, seconds, script, options)
+
+
+def _as_guarded(server: EmbeddedPostgres) -> str:
+    """The query as the proxy sends it."""
+    context = PlanContext(tool=TOOL, purpose=PURPOSE, search_path=("crm",), is_extended=True)
+    text = MASKED_QUERY.removesuffix(";").replace(":id", "$1")
+    (plan,) = asyncio.run(enforcer_of(server)).plan(text, context)
+    if isinstance(plan, Refused):
+        raise SystemExit(plan.message)
+    return plan.text.replace("$1", ":id") + ";"
+
+
+def fdatasync_us(folder: Path) -> float:
+    """µs of one fdatasync behind a write of two records' size: median of many."""
+    times: list[float] = []
+    with (folder / "fdatasync").open("wb", buffering=0) as file:
+        for _ in range(500):
+            file.write(bytes(1500))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e6
 
 
 def _pgbench(
@@ -146,8 +182,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2, help="of each run of pgbench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--durability", choices=("host", "process"), default="process")
+    parser.add_argument("--pooling", choices=("session", "transaction"), default="session")
     options = parser.parse_args()
-    with stand(customers=options.customers, durability=options.durability) as standing:
+    with stand(
+        customers=options.customers, durability=options.durability, pooling=options.pooling
+    ) as standing:
         rounds = list(
             run(
                 standing,
@@ -156,8 +195,17 @@ def main() -> None:
                 rounds=options.rounds,
             )
         )
+        disk_us = [fdatasync_us(standing.folder) for _ in range(3)]
     Console().print(table(rounds))
-    keep(f"hot_path_{options.durability}", rounds, seconds=options.seconds, rounds=options.rounds)
+    Console().print(f"one fdatasync of this disk: {statistics.median(disk_us):.0f} µs")
+    name = "_".join(("hot_path", options.durability, *_POOLED[options.pooling]))
+    keep(
+        name,
+        rounds,
+        seconds=options.seconds,
+        rounds=options.rounds,
+        fdatasync_us=statistics.median(disk_us),
+    )
 
 
 if __name__ == "__main__":

@@ -179,10 +179,11 @@ def dealership_enforcer() -> Iterator[Enforcer]:
         server = EmbeddedPostgres(Path(folder) / "pg", port=0, settings=WITHOUT_DURABILITY)
         with server:
             asyncio.run(build_dealership(server, customers=200))
-            yield asyncio.run(_enforcer(server))
+            yield asyncio.run(enforcer_of(server))
 
 
-async def _enforcer(server: EmbeddedPostgres) -> Enforcer:
+async def enforcer_of(server: EmbeddedPostgres) -> Enforcer:
+    """The same, of a server that has the dealer's database."""
     policy = load_policy(dealership_policy())
     connection = await asyncpg.connect(server.url(DATABASE, READER))
     try:

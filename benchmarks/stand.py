@@ -22,6 +22,7 @@ import asyncpg
 
 from benchmarks.poolers import installed
 from benchmarks.processes import Target, running, wait
+from proxy.config import Pooling
 from proxy.consent.schema import READER, WRITER, init
 from proxy.demo.database import build_consents, build_database
 from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
@@ -43,6 +44,7 @@ class Stand:
     proxy: Target
     poolers: tuple[Target, ...]
     server: EmbeddedPostgres
+    folder: Path
 
     @property
     def targets(self) -> list[Target]:
@@ -54,6 +56,7 @@ def stand(
     *,
     customers: int,
     durability: Durability,
+    pooling: Pooling = "session",
     with_poolers: bool = True,
     program: Sequence[str] = (),
 ) -> Iterator[Stand]:
@@ -73,10 +76,10 @@ def stand(
             database=DATABASE,
             pid=server.pid,
         )
-        proxy = stack.enter_context(_proxy(folder, server, durability, program))
+        proxy = stack.enter_context(_proxy(folder, server, durability, pooling, program))
         wanted = installed() if with_poolers else ()
         poolers = tuple(stack.enter_context(pooler(folder, direct)) for pooler in wanted)
-        yield Stand(direct=direct, proxy=proxy, poolers=poolers, server=server)
+        yield Stand(direct=direct, proxy=proxy, poolers=poolers, server=server, folder=folder)
 
 
 async def build_dealership(server: EmbeddedPostgres, customers: int) -> None:
@@ -95,7 +98,11 @@ async def build_dealership(server: EmbeddedPostgres, customers: int) -> None:
 
 @contextlib.contextmanager
 def _proxy(
-    folder: Path, server: EmbeddedPostgres, durability: Durability, program: Sequence[str]
+    folder: Path,
+    server: EmbeddedPostgres,
+    durability: Durability,
+    pooling: Pooling,
+    program: Sequence[str],
 ) -> Iterator[Target]:
     (folder / "password").write_text(PASSWORD)
     (folder / "password").chmod(0o600)
@@ -106,6 +113,7 @@ upstream:
   url: {json.dumps(f"postgresql://{READER}@127.0.0.1:{server.port}/{DATABASE}")}
   password_file: password
   connections: 100
+  pooling: {pooling}
 consent:
   url: {json.dumps(f"postgresql://{WRITER}@127.0.0.1:{server.port}/{DATABASE}")}
   password_file: password

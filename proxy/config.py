@@ -147,6 +147,7 @@ class Config:
     upstream: Database
     upstream_connections: int
     upstream_pooling: Pooling = "session"
+    reuses_statements: bool = True
     consent: Database
     policy: Path
     secrets: Path

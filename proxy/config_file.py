@@ -88,6 +88,7 @@ class _Upstream(_Section):
     password_file: Text | None = None
     connections: Count = 100
     pooling: Pooling = "session"
+    reuse_statements: bool = True
 
 
 class _Consent(_Section):
@@ -295,6 +296,7 @@ def _finish(model: _File, file: Path, variables: Mapping[str, str], source: _Sou
         upstream=upstream,
         upstream_connections=model.upstream.connections,
         upstream_pooling=model.upstream.pooling,
+        reuses_statements=model.upstream.reuse_statements,
         consent=consent,
         policy=policy,
         secrets=folder / model.secrets,

@@ -133,6 +133,7 @@ class Server:
             wait_s=config.limits.upstream_wait_s,
             statement_s=config.limits.statement_s,
             pooling=config.upstream_pooling,
+            reuses_statements=config.reuses_statements,
         )
         try:
             await self._pool.start()

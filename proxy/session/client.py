@@ -153,11 +153,8 @@ class ClientSession(asyncio.Protocol):
 
     def _steady_request(self, data: bytes, steady: Steady) -> bool:
         """Forward a packet that is known as a whole; False: it goes the general way."""
-        upstream = self._upstream
         if (
-            upstream is None
-            or self._is_pooled
-            or self._phase is not _Phase.OPEN
+            self._phase is not _Phase.OPEN
             or self._step is not None
             or self._task is not None
             or self._is_upstream_full
@@ -166,10 +163,28 @@ class ClientSession(asyncio.Protocol):
             or self._reader.buffered
         ):
             return False
-        forward = steady.request(data)
-        if not forward:
+        if self._is_pooled:
+            if self._upstream is None and not (steady.may_know(data) and self._lease_now()):
+                return False
+            if self._replies is None or self._replies.has_news:
+                return False
+        forward = b"" if self._upstream is None else steady.request(data)
+        if not forward or self._upstream is None:
             return False
-        upstream.write(forward)
+        self._upstream.write(forward)
+        return True
+
+    def _steady_reply(self, data: bytes, steady: Steady, state: SessionState) -> bool:
+        """Relay what answers such a packet; False: it goes the general way."""
+        if not steady.is_running or not steady.reply(data):
+            return False
+        if steady.is_over:
+            if self._is_pooled:
+                self._give_back(state)
+        elif state.to_upstream:
+            self._flush_upstream()
+        if self._ending is not None or self._is_leaving:
+            self._check_end()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
@@ -350,6 +365,7 @@ class ClientSession(asyncio.Protocol):
                 is_default=isolation.strip().lower() in KEEPING_ISOLATION,
             ),
         )
+        state.kept.is_on = door.pool.reuses_statements
         state.told = greeting(logged_in, door.pool.parameters)
         if door.pool.pooling == "transaction":
             self._is_pooled = True
@@ -508,6 +524,8 @@ class ClientSession(asyncio.Protocol):
             raise InvariantError("a session without a conversation")
         upstream.attach(self)
         self._upstream = upstream
+        if self._state is not None:
+            self._state.kept.begin(upstream.carried)
         self._replies.begin(upstream.parameters)
         lease = None if self._state is None else self._state.lease
         if lease is None:
@@ -551,10 +569,7 @@ class ClientSession(asyncio.Protocol):
         if state is None or replies is None or self._phase is not _Phase.OPEN:
             return
         try:
-            steady = self._steady
-            if steady is not None and steady.is_running and steady.reply(data):
-                if self._ending is not None or self._is_leaving:
-                    self._check_end()
+            if self._steady is not None and self._steady_reply(data, self._steady, state):
                 return
             replies.receive(data)
             if self._is_cancel_wanted:

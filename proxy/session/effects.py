@@ -94,6 +94,7 @@ def _enter_statement(state: SessionState, name: bytes, prepared: Prepared) -> No
 def _forget_statement(state: SessionState, name: bytes | None) -> None:
     if name is None:
         state.statements.clear()
+        state.kept.lose_all()
     else:
         state.statements.remove(name)
 
@@ -116,5 +117,6 @@ def _forget_portal(state: SessionState, name: bytes | None) -> None:
 def _discard(state: SessionState) -> None:
     _forget_portal(state, None)
     state.statements.clear()
+    state.kept.lose_all()
     state.settings.discard()
     state.snapshot.discard()

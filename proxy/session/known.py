@@ -12,8 +12,10 @@ from typing import Final
 from proxy.rewrite.lift import Template
 from proxy.rewrite.literals import find_literals
 from proxy.rewrite.plan import Plan
-from proxy.session.portals import Prepared
+from proxy.session.kept import is_lasting
+from proxy.session.portals import Prepared, may_set
 from proxy.session.settings import Context
+from proxy.upstream.carried import StatementKey
 from proxy.wire import messages as m
 
 # What one tool sends is some hundred texts; together they must stay small beside the sessions.
@@ -26,22 +28,28 @@ _CONTEXTS_MAX: Final = 1024  # a tool may choose among many search paths
 
 
 class KnownParse:
-    """A Parse of the unnamed statement: what it prepares, and what is sent for it."""
+    """A Parse of the unnamed statement: what it prepares, and what is sent for it.
 
-    __slots__ = ("forward", "prepared")
+    `key` is by what it was found last where it stays prepared (kept.py).
+    """
+
+    __slots__ = ("forward", "is_lasting", "key", "prepared")
 
     def __init__(self, prepared: Prepared, forward: bytes) -> None:
         self.prepared: Final = prepared
         self.forward: Final = forward
+        self.is_lasting: Final = is_lasting(prepared.plan.text)
+        self.key: StatementKey | None = None
 
 
 class KnownQuery:
     """A Query of one plain statement. `pieces` are joined, with literals at `places`."""
 
-    __slots__ = ("_literals", "_pieces", "_places", "plan")
+    __slots__ = ("_literals", "_pieces", "_places", "may_set", "plan")
 
     def __init__(self, plan: Plan, pieces: Sequence[bytes], places: Sequence[tuple[int, int]]):
         self.plan: Final = plan
+        self.may_set: Final = may_set(plan)
         self._pieces: Final = list(pieces)
         self._places: Final = [piece for piece, _ in places]
         self._literals: Final = [literal for _, literal in places]

@@ -9,7 +9,6 @@ the connection is kept, or it is reset (docs/decisions/0004). No I/O.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,8 @@ from proxy.errors import InvariantError
 from proxy.rewrite.plan import Kind, Plan
 from proxy.session.expectations import OWN_NAME, Expectation, Reply, Run
 from proxy.session.identifiers import quote_identifier, quote_literal
-from proxy.session.portals import Prepared
+from proxy.session.kept import new_settings
+from proxy.session.portals import Prepared, may_set
 from proxy.upstream.carried import Carried, Settings, StatementKey
 from proxy.upstream.counts import PoolCounts
 from proxy.wire import messages as m
@@ -35,14 +35,6 @@ _QUESTION: Final = (
     b" WHERE source OPERATOR(pg_catalog.=) 'session' UNION ALL"
     b" SELECT 'consent.purpose', pg_catalog.current_setting('consent.purpose', true)"
 )
-_NUMBERS: Final = itertools.count()
-
-
-def may_set(plan: Plan) -> bool:
-    """Whether a statement may change settings beyond its transaction."""
-    if plan.kind is Kind.SET:
-        return not plan.is_local and plan.setting != "transaction"
-    return plan.kind is Kind.DISCARD or plan.runs_code or "set_config" in plan.text
 
 
 class Lease:
@@ -70,6 +62,11 @@ class Lease:
     @property
     def settings(self) -> Settings:
         return self._settings
+
+    @property
+    def is_sure_of_settings(self) -> bool:
+        """Whether `settings` are in force: nothing has run since that may have changed any."""
+        return self._parsed_under is self._settings
 
     @property
     def carried(self) -> Carried:
@@ -163,8 +160,6 @@ class Lease:
                 continue
             if run.plan.kind is Kind.PREPARE:
                 self._has_prepared = True
-            elif run.plan.kind in (Kind.DISCARD, Kind.DEALLOCATE) and run.plan.name is None:
-                self.carried.lose_all()
 
     def _note(self, plan: Plan) -> None:
         if may_set(plan):
@@ -172,7 +167,7 @@ class Lease:
         if plan.kind is Kind.SET or may_set(plan):
             # Until it is known what is set now: SET LOCAL counts, too.
             self._local_changes += 1
-            self._parsed_under = Settings({"": str(next(_NUMBERS))})
+            self._parsed_under = new_settings()
         if plan.runs_code:
             # What the database's own code leaves behind, only a reset clears away.
             self.carried.needs_reset = True
@@ -186,6 +181,13 @@ class Lease:
                 prepared.runs.text, prepared.types or (), self._parsed_under, prepared.plan.revision
             )
         return key
+
+    def name_of(self, name: bytes, prepared: Prepared) -> bytes | None:
+        """The name of a statement upstream; None: it is not prepared there."""
+        carried, key = self.carried, self.key_of(prepared)
+        if not name:
+            return b"" if carried.unnamed == key else None
+        return carried.name_of(key) or None
 
     def parse(self, name: bytes, prepared: Prepared) -> bytes:
         """The client prepares a statement: the name that it gets upstream."""
@@ -205,12 +207,10 @@ class Lease:
         """The name of a statement upstream, where it is prepared if it was not."""
         if prepared.types is None:
             return name  # made by PREPARE, under its own name: the connection is kept
-        carried, key = self.carried, self.key_of(prepared)
-        if not name:
-            if carried.unnamed == key:
-                return b""
-        elif known := carried.name_of(key):
+        known = self.name_of(name, prepared)
+        if known is not None:
             return known
+        key = self.key_of(prepared)
         self._counts.parses += 1
         upstream_name = self.parse(name, prepared)
         self._state.forward(
@@ -232,10 +232,7 @@ class Lease:
         upstream_name = self.find(name, prepared)
         if prepared.runs.runs_code:
             self._note(prepared.runs)  # a planner runs code, too
-        if upstream_name == name:
-            return message
-        rest = message[5 + len(portal) + 1 + len(name) + 1 :]
-        return m.message(m.BIND, portal + b"\0" + upstream_name + b"\0" + rest)
+        return m.rebind(message, portal, name, upstream_name)
 
     def describe(self, message: bytes, name: bytes, prepared: Prepared) -> bytes:
         upstream_name = self.find(name, prepared)
@@ -249,20 +246,6 @@ class Lease:
         prepared = self._state.statements.get(name)
         is_own = prepared is not None and prepared.types is None
         return message if is_own else m.close(b"S", OWN_NAME)
-
-    def as_named(self, text: str, name: bytes) -> str:
-        """A message of the upstream's, in which a statement goes by the client's name."""
-        return self.carried.as_named(text, name.decode("utf-8", "replace"))
-
-    def lose(self, key: StatementKey) -> None:
-        """A Parse has failed, or was skipped."""
-        if self._carried is not None:
-            self._carried.lose(key)
-
-    def result_type_changed(self) -> None:
-        """The database says that a cached plan would give another result: prepare all anew."""
-        if self._carried is not None:
-            self._carried.lose_all()
 
 
 def quote_setting(name: str) -> str:

@@ -24,15 +24,34 @@ def is_plain(plan: Plan, context: Context) -> bool:
     )
 
 
+def may_set(plan: Plan) -> bool:
+    """Whether a statement may change settings beyond its transaction."""
+    if plan.kind is Kind.SET:
+        return not plan.is_local and plan.setting != "transaction"
+    return plan.kind is Kind.DISCARD or plan.runs_code or "set_config" in plan.text
+
+
 class Prepared:
     """A prepared statement, and all that is needed to plan it again. It is not changed, but `key`.
 
     `text` is the tool's own text, `index` the statement's place in it, `context` what it was
     planned under. `types` are those that Parse declared; None for a statement of PREPARE, whose
-    own text came with `outer_types` (None: in a Query).
+    own text came with `outer_types` (None: in a Query). `upstream_name`, where it is not empty, is
+    its name upstream in place of the client's (kept.py).
     """
 
-    __slots__ = ("context", "index", "is_plain", "key", "outer_types", "plan", "text", "types")
+    __slots__ = (
+        "context",
+        "index",
+        "is_plain",
+        "key",
+        "may_set",
+        "outer_types",
+        "plan",
+        "text",
+        "types",
+        "upstream_name",
+    )
 
     def __init__(
         self,
@@ -43,6 +62,7 @@ class Prepared:
         types: tuple[int, ...] | None,
         context: Context,
         outer_types: tuple[int, ...] | None = None,
+        upstream_name: bytes = b"",
     ) -> None:
         self.plan: Final = plan
         self.text: Final = text
@@ -50,7 +70,9 @@ class Prepared:
         self.types: Final = types
         self.context: Final = context
         self.outer_types: Final = outer_types
+        self.upstream_name: Final = upstream_name
         self.is_plain: Final = types is not None and is_plain(plan, context)
+        self.may_set: Final = may_set(self.runs)
         self.key: StatementKey | None = None  # as a lease made it last (lease.py)
 
     @property
@@ -61,6 +83,18 @@ class Prepared:
     def runs(self) -> Plan:
         """What it runs when it is executed: for PREPARE the inner statement."""
         return self.plan if self.types is not None else (self.plan.inner or self.plan)
+
+    def named(self, upstream_name: bytes) -> Prepared:
+        """The same, under a name of ours upstream."""
+        return Prepared(
+            plan=self.plan,
+            text=self.text,
+            index=self.index,
+            types=self.types,
+            context=self.context,
+            outer_types=self.outer_types,
+            upstream_name=upstream_name,
+        )
 
     def renewed(self, plan: Plan, context: Context) -> Prepared:
         return Prepared(

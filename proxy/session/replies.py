@@ -23,6 +23,11 @@ _REVALIDATION = "RevalidateCachedQuery"
 _OURS_TO_SAY = frozenset({"is_superuser", "session_authorization"})
 
 
+def is_outdated(fields: Mapping[str, str]) -> bool:
+    """Whether an error says that a statement must be prepared again: its result has changed."""
+    return fields.get("C") == "0A000" and fields.get("R") == _REVALIDATION
+
+
 class UpstreamEnded(Exception):  # noqa: N818 - an event, not a fault of ours
     """The upstream said FATAL: `error` is what the client is told of it."""
 
@@ -243,8 +248,8 @@ class Replies:
                 raise UpstreamEnded(fatal(sqlstate, fields.get("M", "")))
             raise UpstreamProtocolError(f"the session's own settings failed: {sqlstate}")
         state.has_failed = True
-        if sqlstate == "0A000" and fields.get("R") == _REVALIDATION and state.lease is not None:
-            state.lease.result_type_changed()
+        if is_outdated(fields) and state.lease is not None:
+            state.kept.lose_all()
         poison = head.poison if run is None else run.poison
         if not head.is_silent:
             self._fail(head, run, poison, fields)
@@ -308,8 +313,8 @@ class Replies:
             )
         if expectation.bound is not None:
             state.portals.take_back(expectation.name, expectation.bound)
-        if expectation.key is not None and state.lease is not None:
-            state.lease.lose(expectation.key)
+        if expectation.key is not None:
+            state.kept.lose(expectation.key)
 
     def _notice(self, part: bytes) -> None:
         state = self._state
@@ -326,9 +331,9 @@ class Replies:
 
     def _shown(self, head: Expectation | None, fields: Mapping[str, str]) -> bytes:
         """PostgreSQL's error with what of it the tool may read."""
-        lease = self._state.lease
-        if lease is not None and head is not None:
-            fields = {**fields, "M": lease.as_named(fields.get("M", ""), head.statement_name)}
+        if head is not None:
+            text = self._state.kept.as_named(fields.get("M", ""), head.statement_name)
+            fields = {**fields, "M": text}
         is_analysis = head is not None and head.reply is Reply.PARSE and head.prepared is None
         place = None if head is None else _place(head)
         return m.error(
@@ -351,6 +356,8 @@ class Replies:
         name, value = m.read_parameter_status(part)
         head = state.queue[0] if state.queue else None
         self._untold[name] = self._parameters[name] = value
+        if head is None or not head.is_swallowed:
+            state.kept.settings_changed()
         if len(self._untold) + len(state.told) > 2 * m.PARAMETERS_MAX:
             raise UpstreamProtocolError("more parameters than there can be")
         if name == "application_name" and not (head is not None and head.is_set_up):
@@ -358,6 +365,15 @@ class Replies:
         # On the way to the session's own values nothing is told but the end.
         if head is None or not head.is_swallowed:
             self._tell()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the upstream that was leased has parameters that the client does not know of."""
+        told = self._state.told
+        for name, value in self._untold.items():
+            if told.get(name) != value and name not in _OURS_TO_SAY:
+                return True
+        return False
 
     def _tell(self) -> None:
         state = self._state

@@ -187,8 +187,7 @@ class Requests:
         state = self._state
         plans = [run.plan for run in runs if run.plan is not None]
         self._note_meaning(plans)
-        if state.lease is not None:
-            state.lease.forwarded(runs)
+        self._note_settings(runs)
         now = state.clock()
         for run in runs:
             run.forwarded_at = now
@@ -297,6 +296,8 @@ class Requests:
         )
         if state.lease is not None:
             message = state.lease.bind(message, name, statement, found)
+        elif found.upstream_name:
+            message = m.rebind(message, name, statement, found.upstream_name)
         entry = state.portals.set(name, portal, state.segment, is_pending=True)
         state.forward(
             message,
@@ -390,8 +391,7 @@ class Requests:
         portal.run = run
         run.forwarded_at = state.clock()
         self._note_meaning((portal.plan,))
-        if state.lease is not None:
-            state.lease.forwarded((run,))
+        self._note_settings((run,))
         state.forward(
             message, Expectation(Reply.EXECUTE, state.segment, runs=(run,), portal=portal)
         )
@@ -435,7 +435,9 @@ class Requests:
                 if not state.is_skipping:
                     self._poison(state.recorder.refuse(epoch, state.purpose))
                 return
-            if state.lease is not None and not state.skips():
+            if state.lease is None:
+                message = m.describe(b"S", found.upstream_name) if found.upstream_name else message
+            elif not state.skips():
                 message = state.lease.describe(message, name, found)
         else:
             if state.portals.is_open_question(name, state.segment):
@@ -486,6 +488,16 @@ class Requests:
                 state.portals.is_open_question(name, state.segment)
             ):
                 yield from state.settle()
+
+    def _note_settings(self, runs: Sequence[Run]) -> None:
+        state = self._state
+        if state.lease is not None:
+            state.lease.forwarded(runs)
+            return
+        for run in runs:
+            for plan in (run.plan, run.source):
+                if plan is not None:
+                    state.kept.note(plan)
 
     def _note_meaning(self, plans: Iterable[Plan]) -> None:
         if any(changes_meaning(plan) for plan in plans):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from proxy.errors import Refused
 from proxy.rewrite.plan import Plan, PlanContext
 from proxy.session.expectations import Expectation, Reply
+from proxy.session.kept import Kept
 from proxy.session.names import Names
 from proxy.session.outbox import Outbox
 from proxy.session.portals import Portal, Prepared
@@ -81,6 +82,7 @@ class SessionState:
         self.has_failed = False  # something failed since the last ReadyForQuery
         self.told: dict[str, str] = {}  # ParameterStatus as the client knows it
         self.lease: Lease | None = None  # in transaction pooling
+        self.kept = Kept(self)
 
     @property
     def purpose(self) -> str | None:

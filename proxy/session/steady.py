@@ -17,11 +17,13 @@ from mypy_extensions import i64
 
 from proxy.rewrite.plan import Plan
 from proxy.session.expectations import Expectation, Reply, Run
-from proxy.session.known import Known, KnownMessages
+from proxy.session.known import Known, KnownMessages, KnownParse
 from proxy.session.portals import Portal, Prepared, is_plain
+from proxy.session.replies import is_outdated
 from proxy.session.services import Planner
 from proxy.session.settings import Context
 from proxy.session.state import SessionState
+from proxy.upstream.carried import StatementKey
 from proxy.wire import messages as m
 
 
@@ -40,8 +42,11 @@ _NAME_BYTES_MAX: Final = 63
 _DESCRIBE: Final = m.describe(b"P", b"")
 _EXECUTE_SYNC: Final = m.execute(b"") + m.SYNC_MESSAGE
 _DESCRIBE_EXECUTE_SYNC: Final = _DESCRIBE + _EXECUTE_SYNC
+_READY_IDLE: Final = m.ready(m.IDLE)
+_BEGINNINGS: Final = (b"B", b"P", b"Q")
 
 # How far the upstream's answer has come: the next message is …
+_CLOSED: Final = 0  # CloseComplete, of a statement that made room
 _PARSED: Final = 1  # ParseComplete
 _BOUND: Final = 2  # BindComplete
 _DESCRIBED: Final = 3  # RowDescription or NoData
@@ -57,9 +62,13 @@ class Steady:
         "_asked",
         "_context",
         "_has_describe",
+        "_is_owed",
         "_is_query",
+        "_key",
         "_known",
+        "_known_parse",
         "_messages",
+        "_name",
         "_planner",
         "_prepared",
         "_run",
@@ -86,11 +95,25 @@ class Steady:
         self._stage: i64 = _DONE
         self._segment = 0
         self._prepared: Prepared | None = None
+        self._name = b""  # the client's, for what is bound
         self._has_describe = False
         self._is_query = False
-        self._asked = self._sent = b""  # a Query, and what was sent for it
+        self._asked = self._sent = b""  # what the client sent, and, for a Query, what was sent on
+        # A Parse whose statement stays prepared upstream (kept.py).
+        self._known_parse: KnownParse | None = None
+        self._key: StatementKey | None = None
+        self._is_owed = False  # the client waits for a ParseComplete that is ours to say
+
+    @property
+    def is_over(self) -> bool:
+        """The opposite of `is_running`, which may have changed meanwhile."""
+        return not self.is_running
 
     # --- what the client sends ---
+
+    def may_know(self, data: bytes) -> bool:
+        """Whether a packet begins as one that may be known."""
+        return data[:1] in _BEGINNINGS and len(data) <= _PACKET_BYTES_MAX
 
     def request(self, data: bytes) -> bytes:
         """What to send upstream for a packet that is known; b"": nothing has happened."""
@@ -158,6 +181,10 @@ class Steady:
         prepared = entry.value
         if prepared is None or not prepared.is_plain:
             return b""
+        name = data[6:name_end]
+        upstream_name = self._upstream_name(name, prepared)
+        if upstream_name is None:
+            return b""
         plan = prepared.plan
         context = state.settings.current
         if plan.revision != self._planner.revision or (
@@ -169,7 +196,19 @@ class Steady:
             return b""
         self._prepared = prepared
         self._has_describe = has_describe > 0
-        return data
+        self._name = name
+        if prepared.may_set:
+            state.kept.note(plan)
+        if upstream_name == name:
+            return data
+        return m.rebind(data[:end], b"", name, upstream_name) + data[end:]
+
+    def _upstream_name(self, name: bytes, prepared: Prepared) -> bytes | None:
+        """What a statement is called upstream; None: the general way has to see to it."""
+        lease = self._state.lease
+        if lease is None:
+            return prepared.upstream_name or name
+        return None if prepared.may_set else lease.name_of(name, prepared)
 
     def _parsed(self, data: bytes, size: i64) -> bytes:
         parse_end = _message_end(data, 0, size)
@@ -183,14 +222,47 @@ class Steady:
         if has_describe < 0:
             return b""
         known = self.messages().parses.get(data[:parse_end])
-        if known is None:
+        state = self._state
+        if known is None or (known.prepared.may_set and state.lease is not None):
             return b""
         run = Run(known.prepared.plan)
-        if not self._begin(run, self._state.settings.current, _PARSED):
+        if not self._begin(run, state.settings.current, _PARSED):
             return b""
-        self._prepared = known.prepared
+        self._asked = data
         self._has_describe = has_describe > 0
+        key = None if known.prepared.may_set else state.kept.key_of(known)
+        if key is not None:
+            return self._kept(known, key, data[parse_end:end], data[end:])
+        self._prepared = known.prepared
+        if state.lease is not None:
+            state.lease.parse(b"", known.prepared)
+            self._key = state.lease.carried.unnamed
+        elif known.prepared.may_set:
+            state.kept.note(known.prepared.plan)
         return known.forward + data[parse_end:]
+
+    def _kept(self, known: KnownParse, key: StatementKey, bound: bytes, rest: bytes) -> bytes:
+        """What to send for a Parse whose statement is, or from now on stays, prepared upstream."""
+        state = self._state
+        kept = state.kept
+        carried = kept.carried
+        self._known_parse, self._key = known, key
+        name = carried.name_of(key)
+        if name:
+            prepared = kept.prepared(known, name)
+            state.statements.set(b"", prepared, self._segment, is_pending=False)
+            self._prepared = prepared
+            self._stage = _BOUND
+            self._is_owed = True
+            return m.rebind(bound, b"", b"", name) + rest
+        name = carried.take(key)
+        self._prepared = prepared = kept.prepared(known, name)
+        parse = m.parse(name, prepared.plan.text.encode(), prepared.types or ())
+        surplus = kept.surplus()
+        if surplus:
+            self._stage = _CLOSED
+            parse = m.close(b"S", surplus) + parse
+        return parse + m.rebind(bound, b"", b"", name) + rest
 
     def _query(self, data: bytes, size: i64) -> bytes:
         if _message_end(data, 0, size) != size or data[size - 1] != 0:
@@ -201,15 +273,21 @@ class Steady:
         if found is None:
             return b""
         known, values = found
-        run = Run(known.plan)
         state = self._state
+        if known.may_set and state.lease is not None:
+            return b""
+        run = Run(known.plan)
         if not self._begin(run, state.settings.current, _ROWS):
             return b""
+        if known.may_set:
+            state.kept.note(known.plan)
         self._is_query = True
         self._asked, self._sent = data, known.message(values)
         # Simple queries use the unnamed statement and portal (manual, "Simple Query").
         state.statements.remove(b"")
         state.portals.remove(b"")
+        if state.lease is not None:
+            state.lease.carried.unnamed = None
         return self._sent
 
     def _begin(self, run: Run, context: Context, stage: i64) -> bool:
@@ -220,7 +298,9 @@ class Steady:
             return False
         self._run = run
         self._stage = stage
-        self._is_query = False
+        self._is_query = self._is_owed = False
+        self._key = None
+        self._name = b""
         self._segment = state.segment
         state.segment += 1
         self._known.used += 1
@@ -229,7 +309,7 @@ class Steady:
 
     # --- what the upstream answers ---
 
-    def reply(self, data: bytes) -> bool:
+    def reply(self, data: bytes) -> bool:  # noqa: C901, PLR0912 - a call for each would cost more
         """Take bytes of the upstream; False: they are for the general way, which knows all now.
 
         May raise RecordLost.
@@ -241,6 +321,7 @@ class Steady:
         rows: i64 = 0
         row_bytes: i64 = 0
         status: i64 = state.status
+        start: i64 = 0  # what stands before it is not for the client
         while pos < size:
             end = _message_end(data, pos, size)
             if end < 0:
@@ -259,6 +340,9 @@ class Steady:
                 stage = _READY
             elif kind == 0x31 and stage == _PARSED:  # ParseComplete
                 stage = _BOUND
+            elif kind == 0x33 and stage == _CLOSED:  # CloseComplete
+                stage = _PARSED
+                start = end
             elif (
                 kind == 0x5A and stage == _READY
                 and end == size and end - pos == 6 and data[end - 1] == status
@@ -268,9 +352,46 @@ class Steady:
                 break
             pos = end
         if pos != size:
+            if pos == 0 and self._is_to_be_prepared_anew(data):
+                return True
             self.unfold()
             return False
+        if start:
+            data = data[start:]
+        if self._is_owed:
+            self._is_owed = False
+            data = m.PARSE_COMPLETE_MESSAGE + data
         self._relay(data, rows, row_bytes, stage)
+        return True
+
+    def _is_to_be_prepared_anew(self, data: bytes) -> bool:
+        """Where a statement that was kept has become useless, outside a transaction, so that a
+        client that has sent its Parse must not hear of it: it is parsed, and all is asked again.
+        """
+        state, known, key = self._state, self._known_parse, self._key
+        size: i64 = len(data)
+        end = _message_end(data, 0, size)
+        if (
+            not self._is_owed or known is None or key is None
+            or state.status != m.IDLE
+            or end < 0 or data[0] != 0x45 or data[end:] != _READY_IDLE
+        ):  # fmt: skip
+            return False
+        fields = m.read_fields(data[:end])
+        if not (is_outdated(fields) or fields.get("C") == "26000"):
+            return False
+        asked = self._asked
+        parse_end = _message_end(asked, 0, len(asked))
+        name = state.kept.carried.name_of(key)
+        state.kept.lose(key)
+        self._key = None
+        self._prepared = known.prepared
+        self._is_owed = False
+        self._stage = _CLOSED
+        if state.lease is not None:
+            state.lease.parse(b"", known.prepared)
+            self._key = state.lease.carried.unnamed
+        state.to_upstream.append(m.close(b"S", name) + known.forward + asked[parse_end:])
         return True
 
     def _relay(self, data: bytes, rows: i64, row_bytes: i64, stage: i64) -> None:
@@ -289,7 +410,7 @@ class Steady:
             run.bytes += row_bytes
         before = self._stage
         self._stage = stage
-        if before == _PARSED and stage > _PARSED and self._prepared is not None:
+        if before <= _PARSED < stage and self._prepared is not None:
             entry = state.statements.entry(b"")
             if entry is None or entry.value is not self._prepared:
                 state.statements.set(b"", self._prepared, self._segment, is_pending=False)
@@ -324,18 +445,35 @@ class Steady:
         prepared = self._prepared
         if prepared is None:
             return
-        if stage == _PARSED:
+        if self._is_owed:
+            self._is_owed = False
+            state.outbox.put(m.PARSE_COMPLETE_MESSAGE)
+        if stage == _CLOSED:
+            state.queue.append(Expectation(Reply.CLOSE, segment, is_swallowed=True))
+        if stage <= _PARSED:
             entry = state.statements.set(b"", prepared, segment, is_pending=True)
             state.queue.append(
                 Expectation(
-                    Reply.PARSE, segment, name=b"", statement=entry, is_gone_on_failure=True
+                    Reply.PARSE,
+                    segment,
+                    name=b"",
+                    statement=entry,
+                    is_gone_on_failure=True,
+                    key=self._key,
                 )
             )
         portal = _portal(prepared, run)
         bound = state.portals.set(b"", portal, segment, is_pending=stage <= _BOUND)
         if stage <= _BOUND:
             state.queue.append(
-                Expectation(Reply.BIND, segment, name=b"", bound=bound, portal=portal)
+                Expectation(
+                    Reply.BIND,
+                    segment,
+                    name=b"",
+                    bound=bound,
+                    portal=portal,
+                    statement_name=self._name,
+                )
             )
         if stage <= _DESCRIBED and self._has_describe:
             state.queue.append(Expectation(Reply.DESCRIBE_PORTAL, segment))

@@ -48,7 +48,8 @@ class Pool:
     """Connections to one upstream, `connections` at most.
 
     `statement_s` is the upstream's own limit for one statement, `wait_s` how long a lease may
-    wait, `pooling` what sessions lease for.
+    wait, `pooling` what sessions lease for. `reuses_statements`: whether sessions may keep
+    statements of ours prepared (session/kept.py).
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class Pool:
         wait_s: float,
         statement_s: float,
         pooling: Pooling = "session",
+        reuses_statements: bool = True,
     ) -> None:
         self.pooling = pooling
+        self.reuses_statements = reuses_statements
         self.counts: Final = PoolCounts()
         self._database = database
         self._connections_max = connections

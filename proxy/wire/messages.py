@@ -103,6 +103,14 @@ def bind(
     return message(BIND, b"".join(parts))
 
 
+def rebind(whole: bytes, portal: bytes, statement: bytes, other: bytes) -> bytes:
+    """A Bind of `portal` and `statement`, of another statement."""
+    if other == statement:
+        return whole
+    rest = whole[5 + len(portal) + 1 + len(statement) :]
+    return message(BIND, b"".join((portal, b"\0", other, rest)))
+
+
 def describe(what: bytes, name: bytes) -> bytes:
     """`what` is b"S" for a prepared statement, b"P" for a portal."""
     return message(DESCRIBE, what + name + b"\0")
@@ -170,6 +178,9 @@ def _cstring(data: bytes, pos: int) -> tuple[bytes, int]:
 # --- backend messages -------------------------------------------------------------------------
 
 AUTHENTICATION_OK: Final = message(AUTHENTICATION, _INT32.pack(0))
+
+
+PARSE_COMPLETE_MESSAGE: Final = message(PARSE_COMPLETE)
 
 
 def ready(status: int) -> bytes:

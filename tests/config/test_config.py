@@ -49,6 +49,7 @@ upstream:
   password_file: reader.password
   connections: 20
   pooling: transaction
+  reuse_statements: false
 consent: {url: "postgresql://consent_writer@/crm?host=/run/postgresql"}
 policy: policies
 secrets: secrets.yaml
@@ -64,6 +65,7 @@ limits: {connections: 10, statement_bytes: 1MiB, statement_nesting: 100, upstrea
     assert config.upstream.root_certificate == tmp_path / "ca.pem"
     assert config.upstream_connections == 20
     assert config.upstream_pooling == "transaction"
+    assert config.reuses_statements is False
     assert config.consent.is_unix_socket
     assert config.policy == tmp_path / "policies"
     assert config.secrets == tmp_path / "secrets.yaml"
@@ -140,7 +142,7 @@ def test_every_setting_has_a_variable() -> None:
     names = setting_variables()
     assert names["CONSENT_PROXY_UPSTREAM_PASSWORD_FILE"] == ("upstream", "password_file")
     assert names["CONSENT_PROXY_LISTEN_TLS_CERTIFICATE"] == ("listen", "tls", "certificate")
-    assert len(names) == 23
+    assert len(names) == 24
 
 
 def test_the_environment_alone_can_say_everything(

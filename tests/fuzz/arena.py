@@ -120,6 +120,7 @@ class FakePool:
     """Hands out connections to upstreams of the arena."""
 
     pooling = "session"
+    reuses_statements = True
 
     def __init__(self, connections: int) -> None:
         self.parameters = {"server_version": "18.0", "TimeZone": "UTC"}

@@ -83,10 +83,21 @@ async def proxy(upstream: Database) -> AsyncIterator[Proxy]:
 
 @asynccontextmanager
 async def running(
-    upstream: Database, *, pooling: Pooling = POOLING, connections: int = 8
+    upstream: Database,
+    *,
+    pooling: Pooling = POOLING,
+    connections: int = 8,
+    reuses_statements: bool = True,
 ) -> AsyncIterator[Proxy]:
     limits, log, planner, epoch = FakeLimits(), FakeLog(), FakePlanner(), FakeEpoch()
-    pool = Pool(upstream, connections=connections, wait_s=5, statement_s=60, pooling=pooling)
+    pool = Pool(
+        upstream,
+        connections=connections,
+        wait_s=5,
+        statement_s=60,
+        pooling=pooling,
+        reuses_statements=reuses_statements,
+    )
     await pool.start()
     services = Services(
         credentials=FakeCredentials(),

@@ -20,7 +20,7 @@ from proxy.upstream.connection import connect, exchange
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy, running
 from tests.wire.raw import Raw, error, kinds, rows, until
-from tests.wire.test_steady import SCRIPTS, query, run
+from tests.wire.test_steady import SCRIPTS, parsed, query, run
 
 Seen = list[tuple[str, bytes]]
 
@@ -188,7 +188,9 @@ def _extended(chance: random.Random) -> bytes:
 
 def _step(chance: random.Random) -> tuple[bytes, int]:
     """A packet, and how many ReadyForQuery answer it."""
-    match chance.randrange(12):
+    match chance.randrange(14):
+        case 12 | 13:  # what is known as a whole, and stays prepared
+            return parsed(chance.choice(_TEXTS)) + run(chance.choice((b"7", b"0"))), 1
         case 0 | 1 | 2:
             return query(chance.choice(_CHANGES)), 1
         case 3 | 4:
