@@ -117,18 +117,25 @@ def _is_open(node: Tree) -> bool:
 
 class _Finder:
     def __init__(self, node: Tree, columns: Mapping[str, frozenset[str]]) -> None:
-        self._columns = {
-            name: found for name, types in columns.items() if (found := _of_types(types))
-        }
+        found = {name: _of_types(types) for name, types in columns.items()}
+        self._columns = {name: kind for name, kind in found.items() if kind}
+        # Where a name is also that of a column of another type, it is not certain which is meant.
+        self._others = {name for name, kind in found.items() if not kind}
         nodes = list(_everything("SelectStmt", node))
         self.has_names = bool(self._columns) or any(_makes_names(*each) for each in nodes)
         if self.has_names:
-            self._add_derived(nodes)
+            asked = [
+                node,
+                *(each["subselect"]["SelectStmt"] for kind, each in nodes if kind == "SubLink"),
+            ]
+            self._add_derived(nodes, {id(part) for each in asked for part in _results(each)})
 
     # --- which names of columns may be of such a type ---
 
-    def _add_derived(self, nodes: Sequence[tuple[str, Tree]]) -> None:
-        """Names that the statement itself gives to such values."""
+    def _add_derived(self, nodes: Sequence[tuple[str, Tree]], results: set[int]) -> None:
+        """Names that the statement itself gives to such values. `results`: what it returns, and
+        what sub-queries in its expressions do; no expression can refer to these by name.
+        """
         known = self._columns
         for name in REG_OUTPUTS:
             known.setdefault(name, _MAYBE)
@@ -139,14 +146,19 @@ class _Finder:
             names = (*names, *node.get("aliascolnames", ()))
             for part in names if kind != "RangeFunction" else ():
                 known[part["String"].get("sval", "")] = _MAYBE
-        outputs = list(_outputs(nodes))
+        outputs = list(_outputs([each for each in nodes if id(each[1]) not in results]))
         is_more = True
         while is_more:
             is_more = False
             for names_given, values in outputs:
                 found = self.all_of(values)
                 for name in names_given if found else ():
-                    wanted = found if known.get(name, found) == found else _MAYBE
+                    is_certain = (
+                        len(names_given) == 1
+                        and known.get(name, found) == found
+                        and name not in self._others
+                    )
+                    wanted = found if is_certain else _MAYBE
                     if known.get(name) != wanted:
                         known[name] = wanted
                         is_more = True
@@ -270,8 +282,11 @@ def _outputs(nodes: Iterable[tuple[str, Tree]]) -> Iterator[tuple[set[str], list
             yield names, [node["val"]]
         elif kind == "SelectStmt" and "larg" in node:
             # Named as the first arm's columns are.
-            for group in _columns_of_arms(node):
-                yield _names_of_arms(node), list(group)
+            named = _names_of_arms(node)
+            groups = list(_columns_of_arms(node))
+            if len(named) != len(groups):  # a star: any of them may have any name
+                named = [set().union(*named)] * len(groups)
+            yield from zip(named, map(list, groups), strict=True)
         elif kind == "SelectStmt" and "valuesLists" in node:
             for number, group in enumerate(_groups(kind, node), 1):
                 yield {f"column{number}"}, list(group)
@@ -282,15 +297,27 @@ def _outputs(nodes: Iterable[tuple[str, Tree]]) -> Iterator[tuple[set[str], list
             yield {alias.get("aliasname", ""), *listed, *map(_called, calls)}, calls
 
 
-def _names_of_arms(select: Tree) -> set[str]:
+def _results(select: Tree) -> Iterator[Tree]:
+    """What a query returns, and the set operations of which that is."""
+    yield select
+    for arm in ("larg", "rarg"):
+        if arm in select:
+            yield from _results(select[arm])
+    for each in select.get("targetList", ()):
+        yield each["ResTarget"]
+
+
+def _names_of_arms(select: Tree) -> list[set[str]]:
+    """The names of the first arm's columns, as far as they can be known."""
     if "larg" in select:
         return _names_of_arms(select["larg"])
+    if "valuesLists" in select:
+        count = len(select["valuesLists"][0]["List"]["items"])
+        return [{f"column{number}"} for number in range(1, count + 1)]
     targets = [each["ResTarget"] for each in select.get("targetList", ())]
-    return {
-        name
-        for target in targets
-        for name in ([target["name"]] if "name" in target else _made_up(target["val"]))
-    }
+    return [
+        {target["name"]} if "name" in target else set(_made_up(target["val"])) for target in targets
+    ]
 
 
 def _called(node: Tree) -> str:

@@ -97,6 +97,10 @@ _OF_ANY_TYPE = [
     "SELECT x = '{n}' FROM unnest(ARRAY[0::oid::{t}]) AS x",
     "SELECT (t).x = '{n}' FROM (SELECT 0::oid::{t} AS x) AS t",
     "SELECT a = '{n}' FROM (SELECT NULL AS a UNION SELECT 0::oid::{t}) AS t",
+    "SELECT a = '{n}' FROM (SELECT 1 AS b, NULL AS a UNION SELECT 1, 0::oid::{t}) AS t",
+    "SELECT column1 = '{n}' FROM (VALUES (NULL) UNION ALL SELECT 0::oid::{t}) AS t",
+    "SELECT column2 = '{n}' FROM (VALUES (1, NULL) UNION ALL SELECT 1, 0::oid::{t}) AS t",
+    "SELECT b = '{n}' FROM (SELECT s.*, NULL AS b FROM (SELECT 1) s UNION SELECT 1, 0::oid::{t}) t",
     "WITH RECURSIVE w(x) AS (SELECT 0::oid::{t} UNION SELECT '{n}' FROM w) SELECT * FROM w",
     "SELECT (SELECT 0::oid::{t}) = '{n}'",
     "SELECT (ARRAY[0::oid::{t}])[1] = '{n}'",
@@ -355,6 +359,9 @@ def test_no_id_is_printed_as_a_hidden_name(
         ("SELECT relname FROM pg_class WHERE oid::regclass = 'crm.people'", b"people"),
         ("SELECT amproc::regprocedure::text FROM pg_amproc WHERE amproc = 'btint4cmp'::regproc LIMIT 1", b"btint4cmp"),
         ("SELECT '-'::regclass::text", b"-"),
+        ("SELECT oid::regclass AS relname FROM pg_class WHERE relname = 'people'", b"people"),
+        ("SELECT relkind, oid FROM pg_class WHERE relkind <> 'i' UNION ALL SELECT 'v', 'pg_class'::regclass AS relkind FROM pg_class WHERE relkind = 'v'", b"r"),
+        ("SELECT * FROM (SELECT 'a' AS kind, oid::regclass AS thing FROM pg_class UNION SELECT 'b', 0) t WHERE kind = 'a' AND thing = 'crm.people'", b"people"),
     ],
 )  # fmt: skip
 def test_a_visible_thing_is_found_by_its_name(pair: Pair, text: str, shown: bytes) -> None:

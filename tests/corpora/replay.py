@@ -91,6 +91,8 @@ class Outcome:
     refusal: str = ""  # the reason, where the proxy refused it
     message: str = ""  # what it said
     difference: str = ""  # where the two answers differ
+    is_reordered: bool = False  # they do, and only in the order of rows, or of what is in a row
+    has_failed: bool = False  # the proxy's is an error, and the database's is not
     answer: bytes = b""  # the proxy's
 
 
@@ -219,11 +221,11 @@ async def replay(twins: Twins, corpus: Corpus) -> None:
             direct, through = twins.names[0]
             twins.direct.send(message.replace(through, direct))
             expected = await twins.direct.until_ready()
-            outcome.difference = difference(
-                [_comparable(each, twins.names) for each in expected],
-                [_comparable(each, ()) for each in seen],
-                is_ordered=_is_ordered(sent.text),
-            )
+            one = [_comparable(each, twins.names) for each in expected]
+            other = [_comparable(each, ()) for each in seen]
+            outcome.difference = difference(one, other, is_ordered=_is_ordered(sent.text))
+            outcome.is_reordered = _shuffled(one) == _shuffled(other)
+            outcome.has_failed = "E" in _kinds(seen) - _kinds(expected)
         await _settle(twins, seen)
 
 
@@ -278,6 +280,14 @@ def difference(expected: list[Message], seen: list[Message], *, is_ordered: bool
         if one != other:
             return f"{one[0]} {one[1]!r} != {other[0]} {other[1]!r}"
     return f"{len(expected)} messages, not {len(seen)}"
+
+
+def _shuffled(messages: list[Message]) -> list[tuple[str, list[int]]]:
+    return sorted((kind, sorted(data)) for kind, data in messages)
+
+
+def _kinds(messages: list[Message]) -> set[str]:
+    return {kind for kind, _ in messages}
 
 
 def _is_ordered(text: str) -> bool:
