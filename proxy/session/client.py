@@ -569,9 +569,10 @@ class ClientSession(asyncio.Protocol):
         if state is None or replies is None or self._phase is not _Phase.OPEN:
             return
         try:
-            if self._steady is not None and self._steady_reply(data, self._steady, state):
+            steady = self._steady
+            if steady is not None and self._steady_reply(data, steady, state):
                 return
-            replies.receive(data)
+            replies.receive(data if steady is None else steady.unread(data))
             if self._is_cancel_wanted:
                 self._cancel_wanted(state)
             if self._is_held_back and not state.is_full and self._can_go_on(state):

@@ -514,6 +514,8 @@ class Requests:
         if not name:
             expectation.statement = state.statements.set(b"", None, state.segment, is_pending=True)
             expectation.is_gone_on_failure = True
+            if state.lease is not None:
+                state.lease.carried.unnamed = None
         state.forward(m.parse(name, POISON_TEXT), expectation)
 
     def _abandon(self, runs: Iterable[Run]) -> None:

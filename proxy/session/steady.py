@@ -62,6 +62,7 @@ class Steady:
         "_asked",
         "_context",
         "_has_describe",
+        "_held",
         "_is_owed",
         "_is_query",
         "_key",
@@ -103,6 +104,7 @@ class Steady:
         self._known_parse: KnownParse | None = None
         self._key: StatementKey | None = None
         self._is_owed = False  # the client waits for a ParseComplete that is ours to say
+        self._held = b""  # an error that the client may never have to see
 
     @property
     def is_over(self) -> bool:
@@ -231,7 +233,7 @@ class Steady:
         self._asked = data
         self._has_describe = has_describe > 0
         key = None if known.prepared.may_set else state.kept.key_of(known)
-        if key is not None:
+        if key is not None and state.kept.carried.is_again(key):
             return self._kept(known, key, data[parse_end:end], data[end:])
         self._prepared = known.prepared
         if state.lease is not None:
@@ -312,9 +314,12 @@ class Steady:
     def reply(self, data: bytes) -> bool:  # noqa: C901, PLR0912 - a call for each would cost more
         """Take bytes of the upstream; False: they are for the general way, which knows all now.
 
-        May raise RecordLost.
+        The general way takes what `unread` gives. May raise RecordLost.
         """
         state = self._state
+        before = self._held
+        if before:
+            data = self.unread(data)
         size: i64 = len(data)
         pos: i64 = 0
         stage = self._stage
@@ -355,6 +360,7 @@ class Steady:
             if pos == 0 and self._is_to_be_prepared_anew(data):
                 return True
             self.unfold()
+            self._held = before
             return False
         if start:
             data = data[start:]
@@ -363,6 +369,11 @@ class Steady:
             data = m.PARSE_COMPLETE_MESSAGE + data
         self._relay(data, rows, row_bytes, stage)
         return True
+
+    def unread(self, data: bytes) -> bytes:
+        """What the general way must read before it reads on, and `data`."""
+        held, self._held = self._held, b""
+        return held + data if held else data
 
     def _is_to_be_prepared_anew(self, data: bytes) -> bool:
         """Where a statement that was kept has become useless, outside a transaction, so that a
@@ -374,12 +385,15 @@ class Steady:
         if (
             not self._is_owed or known is None or key is None
             or state.status != m.IDLE
-            or end < 0 or data[0] != 0x45 or data[end:] != _READY_IDLE
+            or end < 0 or data[0] != 0x45 or not _READY_IDLE.startswith(data[end:])
         ):  # fmt: skip
             return False
         fields = m.read_fields(data[:end])
         if not (is_outdated(fields) or fields.get("C") == "26000"):
             return False
+        if size - end < len(_READY_IDLE):
+            self._held = data  # PostgreSQL sends an error at once, and what ends it a little later
+            return True
         asked = self._asked
         parse_end = _message_end(asked, 0, len(asked))
         name = state.kept.carried.name_of(key)

@@ -12,6 +12,7 @@ from typing import Final
 
 # A prepared statement takes some 20 to 100 KiB of its server process.
 STATEMENTS_MAX: Final = 200
+_ONCE_MAX: Final = 1000
 # What the proxy itself runs takes a millisecond; longer limits are never in its way.
 _LIMIT_SHORT_MS: Final = 10_000
 
@@ -96,6 +97,7 @@ class Carried:
 
     __slots__ = (
         "_names",
+        "_once",
         "_prefix",
         "_statements",
         "_used",
@@ -112,6 +114,7 @@ class Carried:
         self.statements_max = STATEMENTS_MAX
         self._used = 0
         self._statements: dict[StatementKey, bytes] = {}  # the last used is the last
+        self._once: set[int] = set()
         self.settings: Settings = DEFAULTS
         self.unnamed: StatementKey | None = None
         self.needs_reset = False
@@ -127,6 +130,16 @@ class Carried:
         if name:
             self._statements[key] = name
         return name
+
+    def is_again(self, key: StatementKey) -> bool:
+        """Whether it is asked for a second time, so that preparing it under a name is worth it."""
+        mark = hash(key)
+        if mark in self._once:
+            return True
+        if len(self._once) >= _ONCE_MAX:
+            self._once.clear()
+        self._once.add(mark)
+        return False
 
     def take(self, key: StatementKey) -> bytes:
         """The name under which a statement is prepared from now on."""
