@@ -369,7 +369,8 @@ class Enforcer:
             self._effort.conditions(asked.reading.comparisons)
             pushed = push_down(guard, use, asked)
         if pushed is None:
-            return Stand(prepared.text, use.alias), prepared.tree
+            stand = self.guards.computing_once(prepared, use, asked.reading, self._effort)
+            return Stand(stand.text, use.alias), stand.tree
         text = sql_text(pushed.query)
         self._effort.repeated(len(text))
         return Stand(text, use.alias, is_lateral=pushed.is_lateral), GuardTree(text)

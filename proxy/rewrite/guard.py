@@ -4,7 +4,9 @@
            CASE WHEN k."email_campaign" OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp()
                 THEN t."email" ELSE CAST(<mask> AS character varying(254)) END AS "email", …
       FROM "crm"."customers" AS t
-      LEFT JOIN "consent"."subject" AS k ON k."subject_id" OPERATOR(pg_catalog.=) t."id"
+      LEFT JOIN "consent"."subject" AS k
+        ON (k."subject_id" OPERATOR(pg_catalog.=) t."id")
+       AND (k."email_campaign" OPERATOR(pg_catalog.>) pg_catalog.statement_timestamp())
 
 Why it is sound (measured, research/rewriting.md 3.5 and 4):
 * a CASE is never taken apart: PostgreSQL pushes the whole of it, never the bare column;
@@ -13,6 +15,8 @@ Why it is sound (measured, research/rewriting.md 3.5 and 4):
   for the rows that the view leaves out; and its columns have no statistics for the planner;
 * one LEFT JOIN on a unique key keeps one row per row, and is dropped where no guarded column is
   read; EXISTS or IN inside the CASE would be 10 to 40 times slower;
+* the CASE decides. That it is asked of nobody whose row of the ledger would not change its answer
+  only makes the join smaller: fewer keys are hashed;
 * every name, function and operator is schema-qualified: nothing depends on a tool's settings.
 """
 
@@ -54,6 +58,7 @@ COMPARED_SAFELY = frozenset(
 _EARLIEST: Final = "4700-01-01 BC"
 _LATEST: Final = "294000-01-01"
 _Query = TypeVar("_Query", bound=exp.Query)
+_ONCE: Final = "m"  # the item of cells that are computed once; no alias of another is the same
 HOPS_MAX = 4  # policy-language.md: a `via` path has at most four hops
 
 
@@ -147,7 +152,7 @@ def _subject_joins(
     policy: Policy, catalog: Catalog, purpose: str, verdict: RelationVerdict
 ) -> _Joins:
     found = _Joins([], [])
-    way = _Way(policy, catalog, _asked_columns(purpose, verdict), found)
+    way = _Way(policy, catalog, purpose, verdict, found)
     match verdict.subject:
         case NoSubject():
             pass
@@ -174,7 +179,8 @@ class _Way:
 
     policy: Policy
     catalog: Catalog
-    asked: frozenset[str]
+    purpose: str
+    verdict: RelationVerdict
     found: _Joins
 
     def follow(self, relation_name: RelationName, subject: SubjectColumn | SubjectVia) -> None:
@@ -200,16 +206,25 @@ class _Way:
 
     def _arrive(self, relation_name: RelationName, alias: str, key: exp.Column, name: str) -> None:
         kept = self._kept(relation_name, name)
-        ledger = alias
+        ledger = alias if kept is not None else f"k{len(self.found.people)}"
+        person = _Person(key, ledger, kept)
+        self.found.people.append(person)
         if kept is None:
-            ledger = f"k{len(self.found.people)}"
-            self.found.joins.append(
-                _left_join(
-                    relation(RelationName(CONSENT, SUBJECT_TABLE), ledger),
-                    operate(column(SUBJECT_KEY, ledger), "=", key),
-                )
-            )
-        self.found.people.append(_Person(key, ledger, kept))
+            is_own = operate(column(SUBJECT_KEY, ledger), "=", key)
+            conditions = [is_own, *self._matters(person)]
+            table = relation(RelationName(CONSENT, SUBJECT_TABLE), ledger)
+            self.found.joins.append(_left_join(table, joined(conditions, exp.And)))
+
+    def _matters(self, person: _Person) -> Iterable[exp.Expr]:
+        """Which rows of the ledger can say something else than that there is none."""
+        is_in_force = person.is_in_force(subject_column(self.purpose))
+        if self.policy.purposes[self.purpose].basis is not Basis.CONSENT:
+            # A separate grant can stand in any row.
+            if len(_asked_columns(self.purpose, self.verdict)) == 1:
+                yield exp.Not(this=exp.Paren(this=is_in_force))
+        elif not self.verdict.is_consented_only:
+            # There the guard's WHERE says it, and twice it would count for the square of the share.
+            yield is_in_force
 
     def _kept(self, relation_name: RelationName, key: str) -> Kept | None:
         """What the table itself has of the ledger, if that is all that is asked for."""
@@ -218,7 +233,8 @@ class _Way:
         kept = None if database is None else database.kept
         if not rule.is_consent_in_table or kept is None or kept.key != key:
             return None
-        return kept if kept.columns.keys() >= self.asked and kept.members else None
+        asked = _asked_columns(self.purpose, self.verdict)
+        return kept if kept.columns.keys() >= asked and kept.members else None
 
 
 def _in_force(policy: Policy, purpose: str, found: _Joins, sensitive: str | None) -> exp.Expr:
@@ -361,6 +377,37 @@ def build_guard(
         columns=tuple(shown),
         select=fenced(select) if removes_rows else select,
         removes_rows=removes_rows,
+    )
+
+
+def computing_once(guard: Guard, names: frozenset[str]) -> exp.Select:
+    """The guard's query, in which cells of these columns are computed once for a row, however often
+    the statement reads them.
+
+    PostgreSQL puts a derived table's expressions wherever they are read: the mask of
+    `count(email), max(email)` is made twice. Those of a LATERAL item that may have no row are
+    made once, below, and carried upwards. It has one, and is no step of the plan; nor is it a
+    fence, which would keep conditions out.
+    """
+    select = guard.select.copy()
+    cells: list[exp.Expr] = []
+    for alias in select.expressions:
+        if alias.alias_or_name in names:
+            cells.append(alias.copy())
+            alias.set("this", column(alias.alias_or_name, _ONCE))
+    once = exp.Lateral(
+        this=exp.Subquery(this=exp.Select(expressions=cells)),
+        alias=exp.TableAlias(this=exp.Identifier(this=_ONCE, quoted=False)),
+    )
+    return select.join(exp.Join(this=once, side="LEFT", on=exp.true()), copy=False)
+
+
+def computed(guard: Guard) -> frozenset[str]:
+    """The guard's columns that are expressions."""
+    return frozenset(
+        each.alias_or_name
+        for each in guard.select.expressions
+        if not isinstance(each.this, exp.Column | exp.Null)
     )
 
 

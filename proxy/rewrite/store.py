@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from sqlglot import exp
@@ -15,7 +15,16 @@ from proxy.policy.mask_text import mask_text
 from proxy.policy.model import Policy, RelationName
 from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
 from proxy.rewrite.check import GuardTree
-from proxy.rewrite.guard import Guard, build_guard, column, identifier, sql_text
+from proxy.rewrite.conditions import is_alone
+from proxy.rewrite.guard import (
+    Guard,
+    build_guard,
+    column,
+    computed,
+    computing_once,
+    identifier,
+    sql_text,
+)
 from proxy.rewrite.masks_terms import cast
 from proxy.rewrite.plan import ColumnUse
 from proxy.sql.catalog import Catalog
@@ -49,6 +58,7 @@ class GuardStore:
         self._hidden = hidden
         self._catalog = catalog
         self._prepared: dict[_GuardKey, Prepared] = {}
+        self._once: dict[tuple[str, frozenset[str]], Prepared] = {}
         self._visible: dict[tuple[str, str], VisibleCatalog] = {}
 
     def wanted(self, use: RelationUse, reading: Reading) -> frozenset[str] | None:
@@ -104,6 +114,31 @@ class GuardStore:
             self._prepared[key] = prepared
             effort.kept(len(prepared.text))
         return prepared
+
+    def computing_once(
+        self, prepared: Prepared, use: RelationUse, reading: Reading, effort: Effort = UNBOUNDED
+    ) -> Prepared:
+        """The guard for this use of it: cells that the statement names more than once are computed
+        once, where every row's are needed anyway.
+
+        Beside other items, or below a LIMIT of rows, that would be for rows that are never read.
+        """
+        guard = prepared.guard
+        if guard is None or guard.removes_rows or not is_alone(use):
+            return prepared
+        names = computed(guard) & reading.repeated
+        if not names or ("limitCount" in use.select and "groupClause" not in use.select):
+            return prepared
+        key = (prepared.text, names)
+        once = self._once.get(key)
+        if once is None:
+            text = sql_text(computing_once(guard, names))
+            effort.kept(len(text))
+            once = replace(prepared, text=text, tree=GuardTree(text))
+            if len(self._once) >= _GUARDS_MAX:
+                self._once.clear()
+            self._once[key] = once
+        return once
 
     def _prepare_guard(
         self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None

@@ -123,6 +123,7 @@ class Reading:
 
     uses: list[RelationUse] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)  # last part of every column reference
+    repeated: set[str] = field(default_factory=set)  # … of more than one
     single_names: set[str] = field(default_factory=set)  # references of one part: maybe whole rows
     qualified: set[tuple[str, str]] = field(default_factory=set)  # `t.c`: (t, c)
     starred: set[str] = field(default_factory=set)  # `t.*`: t
@@ -137,6 +138,11 @@ class Reading:
     comparisons: int = 0  # operators with a left and a right side, comparing or not
     has_catalog_calls: bool = False  # calls that `catalog_calls.py` confines
     calls_database: bool = False  # a function that the policy names, not one of PostgreSQL's
+
+    def note_column(self, name: str) -> None:
+        if name in self.columns:
+            self.repeated.add(name)
+        self.columns.add(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,7 +501,7 @@ class _Walker:
         if node.get("isNatural") or node.get("usingClause"):
             self._implied("=")
         for column in node.get("usingClause", ()):
-            self.reading.columns.add(column["String"].get("sval", ""))
+            self.reading.note_column(column["String"].get("sval", ""))
         if quals is not None:
             pending.append(quals)
 
@@ -559,7 +565,7 @@ class _Walker:
         last = fields[-1]
         if "A_Star" not in last:
             name = last["String"].get("sval", "")
-            self.reading.columns.add(name)
+            self.reading.note_column(name)
             if len(fields) == 1:
                 self.reading.single_names.add(name)
         if len(fields) > 1 and "String" in last:

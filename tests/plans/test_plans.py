@@ -227,6 +227,55 @@ async def test_large_reads_are_parallel(planned: Planned, purpose: str, sql: str
     assert "Parallel Seq Scan on events" in plan or "Parallel Seq Scan on people" in plan
 
 
+# --- large reads of masked columns ----------------------------------------------------------------
+
+_READ_TWICE = "SELECT country, count(email), max(email) FROM people GROUP BY country"
+
+
+async def test_a_join_with_the_ledger_hashes_only_people_in_force(planned: Planned) -> None:
+    plan = await planned.explained(_READ_TWICE, MASKED)
+    hashed = plan[plan.index("on subject") :]
+    assert hashed.split("\n")[1].strip() == "Filter: (reminder > statement_timestamp())"
+
+
+async def test_the_planner_counts_the_condition_of_a_row_rule_once(planned: Planned) -> None:
+    plan = await planned.explained("SELECT country, email FROM people", ROWS)
+    assert plan.count("campaign > statement_timestamp()") == 1
+
+
+@pytest.mark.parametrize("is_in_table", [False, True])
+@pytest.mark.parametrize(
+    ("sql", "is_once"),
+    [
+        (_READ_TWICE, True),
+        (f"{_READ_TWICE} LIMIT 3", True),
+        ("SELECT country, max(email) FROM people WHERE email LIKE 'p7%' GROUP BY country", True),
+        ("SELECT country, max(email) FROM people GROUP BY country", False),
+    ],
+)
+async def test_a_cell_that_is_read_twice_is_computed_below_what_reads_it(
+    planned: Planned, sql: str, *, is_once: bool, is_in_table: bool
+) -> None:
+    form = planned.reading_in_table() if is_in_table else planned
+    lines = await planned.connection.fetch(f"EXPLAIN (COSTS OFF, VERBOSE) {form.text(sql, MASKED)}")
+    made = [line[0] for line in lines if line[0].strip().startswith("Output: t.country, CASE")]
+    assert bool(made) == is_once
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT email FROM people WHERE email LIKE '%7%' LIMIT 3",
+        "SELECT p.email, max(p.email) FROM people p JOIN events e ON e.person_id = p.id GROUP BY 1",
+        "SELECT country, count(country), max(country) FROM people GROUP BY country",
+    ],
+)
+async def test_a_cell_is_not_computed_below_what_may_never_read_it(
+    planned: Planned, sql: str
+) -> None:
+    assert "LATERAL" not in planned.text(sql, MASKED)
+
+
 # --- parameters -----------------------------------------------------------------------------------
 
 

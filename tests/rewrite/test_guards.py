@@ -38,6 +38,47 @@ async def test_a_masked_value_is_shown_where_people_are_not_removed(guarded: Gua
     assert len(rows) == 3
 
 
+async def test_what_needs_no_grant_is_hidden_from_the_moment_it_has_ended(guarded: Guarded) -> None:
+    # Of the first the ledger knows nothing, for the third it ends at some time to come.
+    await guarded.admin.execute(
+        "DELETE FROM consent.subject WHERE subject_id = 1;"
+        "UPDATE consent.subject SET service_reminder = '-infinity' WHERE subject_id = 2;"
+        "UPDATE consent.subject SET service_reminder = '2999-01-01Z' WHERE subject_id = 3"
+    )
+    sql = "SELECT email FROM customers ORDER BY id"
+    assert await guarded.rows(sql, purpose="service_reminder") == [
+        ("ana@example.com",), ("b***@example.com",), ("cyd@example.com",),
+    ]  # fmt: skip
+    await guarded.admin.execute(
+        "UPDATE consent.subject SET service_reminder = transaction_timestamp()"
+    )
+    hidden = await guarded.rows(sql, purpose="service_reminder")
+    assert hidden == [("ana@example.com",), ("b***@example.com",), ("c***@example.com",)]
+
+
+@pytest.mark.parametrize(
+    ("once", "often"),
+    [
+        ("SELECT id, email FROM customers", "SELECT id, email FROM customers WHERE email <> ''"),
+        ("SELECT * FROM customers", "SELECT * FROM customers WHERE email || email <> ''"),
+        ("SELECT count(email) FROM customers", "SELECT count(email || email) FROM customers"),
+        ("SELECT id, email FROM customers", "SELECT c.id, c.email FROM customers c"
+                                            " GROUP BY c.id, c.email HAVING max(c.email) <> ''"),
+    ],
+)  # fmt: skip
+async def test_a_cell_that_is_read_often_shows_what_it_shows_when_read_once(
+    guarded: Guarded, once: str, often: str
+) -> None:
+    await guarded.admin.execute(
+        "UPDATE consent.subject SET service_reminder = '-infinity' WHERE subject_id = 2"
+    )
+    purpose = "service_reminder"
+    assert "LATERAL" in guarded.plan(often, purpose=purpose).text
+    assert "LATERAL" not in guarded.plan(once, purpose=purpose).text
+    shown = await guarded.rows(once, purpose=purpose)
+    assert sorted(await guarded.rows(often, purpose=purpose)) == sorted(shown)
+
+
 async def test_views_outside_the_row_rules_are_absent(guarded: Guarded) -> None:
     rows = await guarded.rows(
         "SELECT DISTINCT source FROM page_views", tool="site", purpose="personalisation"
