@@ -188,7 +188,11 @@ async def test_a_cancelled_statement_is_recorded_as_cancelled(proxy: Proxy) -> N
     client = await proxy.login()
     client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
     await proxy.log.until("access.intent", 1)
-    proxy.door.cancel(*client.key)
+    async with asyncio.timeout(20):
+        while not proxy.log.of("access.outcome"):
+            # Again, should the first come before the statement.
+            proxy.door.cancel(*client.key)
+            await asyncio.sleep(0.05)
     assert error(await client.until_ready())["C"] == "57014"
     assert proxy.log.of("access.outcome")[0]["state"] == "cancelled"
 
