@@ -33,8 +33,9 @@ test: install-dev ## The tests, against a real PostgreSQL
 	@$(BIN)/python -m pytest -m "not nightly" $(PARALLEL) $(PYTEST_OPTIONS)
 
 .PHONY: nightly
-nightly: install-dev ## Every test, those too that show what the others would find
+nightly: install-dev ## Every test, those too that show what the others would find; some in both kinds of pooling
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@TESTS_POOLING=transaction $(BIN)/python -m pytest -m "not nightly" tests/drivers tests/bypass $(PYTEST_OPTIONS)
 
 .PHONY: noninterference
 noninterference: install-dev ## Two hundred thousand generated statements, each answered by two databases

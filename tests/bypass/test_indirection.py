@@ -16,6 +16,7 @@ from proxy.wire import messages as m
 from tests.bypass.attempts import answer_of, assert_silent
 from tests.bypass.client import Client, rows_of
 from tests.bypass.worlds import Pair, Side
+from tests.world import POOLING
 
 ISOLATION = "SET default_transaction_isolation = 'repeatable read'"
 CHARACTERISTICS = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"
@@ -111,9 +112,13 @@ def test_whatever_is_run_by_name_has_its_record(pair: Pair, way: str) -> None:
     client.simple(f"DECLARE cursor CURSOR FOR {_SELECT}")
     client.send(m.parse(b"parsed", _SELECT.encode()), m.bind(b"p", b"parsed"), m.SYNC_MESSAGE)
     before = _intents(side)
-    rows = rows_of(client.simple(way))
-    assert rows == [[b"alias6"]]
-    assert _intents(side) == before + 1
+    answers = client.simple(way)
+    if way == "EXECUTE parsed" and POOLING == "transaction":  # it has another name upstream
+        assert answer_of(client, answers).reason == "not_understood"
+        assert _intents(side) == before
+    else:
+        assert rows_of(answers) == [[b"alias6"]]
+        assert _intents(side) == before + 1
     client.close()
 
 
