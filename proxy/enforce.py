@@ -28,10 +28,9 @@ from proxy.rewrite import explain
 from proxy.rewrite.asked import Asked
 from proxy.rewrite.catalog_calls import ConfinedCall, confined_calls, in_order
 from proxy.rewrite.check import GuardTree, check, expect_guard
-from proxy.rewrite.code import runs_code
 from proxy.rewrite.group_keys import Addition, additions, item_offset
 from proxy.rewrite.guard import sql_text
-from proxy.rewrite.plan import ColumnUse, Kind, Plan, PlanContext, TableUse
+from proxy.rewrite.plan import Kind, Plan, PlanContext, TableUse
 from proxy.rewrite.pushdown import push_down
 from proxy.rewrite.splice import Stand, splice, without_only
 from proxy.rewrite.store import SYSTEM_SCHEMAS, GuardStore, Prepared
@@ -106,6 +105,13 @@ class Enforcer:
 
     def __setstate__(self, state: tuple[Policy, Catalog, StatementLimits, SettingLimits]) -> None:
         self.__init__(*state)  # type: ignore[misc]  # caches are made anew in each process
+
+    def set_up(self) -> None:
+        """Make what is made once, before a statement needs it. Takes a while: for a thread, before
+        anybody else has this enforcer.
+        """
+        _ = self._settings, self._naming, self._known_names
+        self.guards.set_up()
 
     # --- statements ---
 
@@ -276,6 +282,7 @@ class Enforcer:
         reading = read(node, self._resolver(context), self._lists)
         relations, schemas = places(read_query(text))
         uses = _paired(reading, relations)
+        self._effort.relations(len(uses))
         names = _guard_names(reading, schemas)
         purpose = context.purpose or ""  # without one, no relation has been resolved
         wanted = [self.guards.wanted(use, reading) for use in uses]
@@ -310,10 +317,10 @@ class Enforcer:
         check(final, {"SelectStmt": node})
         return _Rewritten(
             text=final,
-            tables=_tables(prepared, wanted),
+            tables=_tables(prepared),
             surface=_surface(prepared),
             parameters=max(reading.parameters, default=0),
-            runs_code=reading.calls_database or self._runs_code(uses, wanted),
+            runs_code=reading.calls_database or any(each.runs_code for each in prepared),
         )
 
     def _confined_calls(
@@ -323,7 +330,7 @@ class Enforcer:
         if not reading.has_catalog_calls and not names_things:
             return []
         columns = self._columns_by_name(reading)
-        visible = self.guards.visible_catalog(context.tool, context.purpose or "")
+        visible = self.guards.visible_catalog(context.purpose or "")
         return confined_calls(node, text, visible, context.search_path, columns)
 
     def _columns_by_name(self, reading: Reading) -> Mapping[str, frozenset[str]]:
@@ -353,14 +360,6 @@ class Enforcer:
     def _columns_of(self, relation: RelationName) -> Sequence[Column]:
         own = self.catalog.relations.get(relation)
         return own.columns if own is not None else self.catalog.system_relations[relation]
-
-    def _runs_code(
-        self, uses: Sequence[RelationUse], wanted: Sequence[frozenset[str] | None]
-    ) -> bool:
-        return any(
-            runs_code(self.policy, self.catalog, use.relation, names)
-            for use, names in zip(uses, wanted, strict=True)
-        )
 
     def _stand(self, prepared: Prepared, use: RelationUse, asked: Asked) -> tuple[Stand, GuardTree]:
         guard = prepared.guard
@@ -512,21 +511,17 @@ def _insertions(
     return insertions
 
 
-def _tables(
-    prepared: Sequence[Prepared], wanted: Sequence[frozenset[str] | None]
-) -> tuple[TableUse, ...]:
-    """For each relation the columns whose name the statement mentions, or all where it may take
-    whole rows: a superset of what it reads, never fewer (access-log.md, `tables`).
-    """
-    found: dict[str, dict[str, ColumnUse]] = {}
-    for guard, names in zip(prepared, wanted, strict=True):
-        columns = found.setdefault(guard.name, {})
-        for column in guard.columns:
-            if names is None or column.name in names:
-                columns[column.name] = column
-    return tuple(
-        TableUse(name=name, columns=tuple(columns.values())) for name, columns in found.items()
-    )
+def _tables(prepared: Sequence[Prepared]) -> tuple[TableUse, ...]:
+    """Each relation once, with the columns that any of its guards is used for."""
+    found: dict[str, TableUse] = {}
+    for table in [each.table for each in prepared]:
+        other = found.get(table.name)
+        if other is None or other == table:
+            found[table.name] = table
+        else:
+            columns = {each.name: each for each in (*other.columns, *table.columns)}
+            found[table.name] = replace(table, columns=tuple(columns.values()))
+    return tuple(found.values())
 
 
 def _surface(prepared: Sequence[Prepared]) -> str:

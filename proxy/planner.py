@@ -3,12 +3,14 @@
 What is known to cost little is planned in the event loop (a millisecond or two, once per text);
 what is long, or turns out to cost more (`effort.py`), in another process with a deadline and a
 memory limit, so that no statement holds up the others and a reader that dies takes nothing with it.
+Guards that a statement is the first to need are made in the loop, in as many steps as they take.
 A plan whose making fails in any unforeseen way is a refusal: unsure means no.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import resource
 import signal
@@ -22,17 +24,18 @@ from typing import Final
 
 import structlog
 
-from proxy.effort import UNBOUNDED, Effort, TooMuchEffort
+from proxy.effort import UNBOUNDED, Effort, GuardsMade, TooMuchEffort
 from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
+from proxy.rehearsal import rehearsed
 from proxy.rewrite.lift import LiftedPlans, Template
 from proxy.rewrite.plan import Plan, PlanContext
 from proxy.turns import Turns
 
 Plans = tuple[Plan | Refused, ...]
 
-# The loop has 5 ms: where caches are cold a statement takes up to twice what was estimated, and the
-# step that finds out is done already. Of longer texts it is known without looking at them.
+# The loop has 5 ms, of which the session and a search for garbage take their part, and the step
+# that finds out is done already. Of longer texts it is known without looking at them.
 INLINE_EFFORT_US: Final = 2500.0
 INLINE_CHARACTERS: Final = 2048
 # Texts that were begun in the loop and found to cost too much: they are not begun again.
@@ -43,6 +46,9 @@ READERS: Final = 2
 # A template is made when the statements that wait have been served; more than these are not wanted.
 TEMPLATE_DELAY_S: Final = 0.005
 TEMPLATES_WAITING_MAX: Final = 64
+# Of the guards in use these are made again for a new policy or catalog, which waits for them: the
+# newest, in some tenths of a second.
+GUARDS_PREPARED_MAX: Final = 256
 CACHE_ENTRIES_MAX: Final = 4096
 # A text is its own key: the cache must not keep megabytes of them.
 CACHED_TEXT_MAX: Final = 16 * 1024
@@ -82,6 +88,18 @@ class Planner:
     def enforcer(self) -> Enforcer:
         return self._enforcer
 
+    def rehearse(self) -> None:
+        """Plan statements that nobody asked: what the first one would set up is there before it."""
+        for text, context in rehearsed(self._enforcer.policy):
+            make_plans(self._enforcer, text, context)
+
+    async def prepare(self, enforcer: Enforcer) -> None:
+        """Make the guards that are in use now, one a step, for what `replace` will put in force."""
+        for key in self._enforcer.guards.made()[-GUARDS_PREPARED_MAX:]:
+            with contextlib.suppress(TooMuchEffort):
+                enforcer.guards.make_again(key, Effort(INLINE_EFFORT_US))
+            await asyncio.sleep(0)
+
     def replace(self, enforcer: Enforcer) -> None:
         self.close()
         self._cache.clear()
@@ -103,7 +121,7 @@ class Planner:
             self.hits += 1
             self._cache.move_to_end(key)
             return plans
-        if len(text) > INLINE_CHARACTERS or key in self._costly:
+        if self._is_left(text, context):
             return None
         try:
             plans, is_found = self._lifted.find(text, context)
@@ -111,6 +129,8 @@ class Planner:
                 self.lifted += 1
                 return plans
             plans = plans or _make_in_loop(self._enforcer, text, context)
+        except GuardsMade:
+            return None
         except TooMuchEffort:
             self._costly[key] = None
             if len(self._costly) > COSTLY_TEXTS_MAX:
@@ -127,6 +147,9 @@ class Planner:
     async def plan(self, text: str, context: PlanContext) -> Plans:
         """The plans, made in another process where that takes long."""
         plans = self.plan_now(text, context)
+        while plans is None and not self._is_left(text, context):
+            await asyncio.sleep(0)  # guards were made; what is left is for another step
+            plans = self.plan_now(text, context)
         if plans is not None:
             return plans
         self.misses += 1
@@ -136,6 +159,10 @@ class Planner:
         if enforcer is self._enforcer:
             self._keep(text, context, plans)
         return plans
+
+    def _is_left(self, text: str, context: PlanContext) -> bool:
+        """Is it for another process?"""
+        return len(text) > INLINE_CHARACTERS or (text, context) in self._costly
 
     def _keep(self, text: str, context: PlanContext, plans: Plans) -> None:
         if len(text) > CACHED_TEXT_MAX:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ class Server:
         )
         opened.push_async_callback(self._access_log.close)
         self._planner = Planner(self._enforcer(policy, catalog))
+        self._planner.rehearse()
         self._credentials = Credentials(secrets, policy)
         self._epoch = EpochReader(config.upstream.absolute_url, config.upstream.password)
         await self._connect_ledger(policy)
@@ -249,7 +251,7 @@ class Server:
             _log.warning("relation out of service", relation=str(relation), problems=len(problems))
         for relation in asks_ledger(policy, catalog):
             _log.warning("consent in the table is not trusted: init", relation=str(relation))
-        return Enforcer(
+        enforcer = Enforcer(
             policy,
             catalog,
             StatementLimits(
@@ -258,6 +260,20 @@ class Server:
             ),
             self._setting_limits(),
         )
+        enforcer.set_up()
+        return enforcer
+
+    async def _made_ready(self, policy: Policy, catalog: Catalog) -> Enforcer:
+        """Beside the loop: statements go on under what is in force."""
+        enforcer = await asyncio.to_thread(self._enforcer, policy, catalog)
+        await self._planner.prepare(enforcer)
+        return enforcer
+
+    def _replace(self, enforcer: Enforcer) -> None:
+        self._planner.replace(enforcer)
+        # What came stays, as at the start (workers.py); what went is not kept for ever.
+        gc.collect()
+        gc.freeze()
 
     def _setting_limits(self) -> SettingLimits:
         limits = self._config.limits
@@ -355,7 +371,7 @@ class Server:
                 return
             await self._refuse_unprepared(policy)
             catalog, fingerprint = await self._read_catalog(policy)
-            enforcer = self._enforcer(policy, catalog)
+            enforcer = await self._made_ready(policy, catalog)
         except PolicyErrors as errors:
             self._reject_policy(len(errors.problems), str(errors), is_waiting=False)
             return
@@ -371,7 +387,7 @@ class Server:
 
     def _put_in_force(self, policy: Policy, enforcer: Enforcer) -> None:
         before = self._credentials.policy
-        self._planner.replace(enforcer)
+        self._replace(enforcer)
         self._credentials.policy = policy
         if self._ledger is not None:
             self._ledger.use(policy)
@@ -439,7 +455,7 @@ class Server:
             )
             if fingerprint != self._fingerprint:
                 catalog, fingerprint = await self._read_catalog(policy)
-                self._planner.replace(self._enforcer(policy, catalog))
+                self._replace(await self._made_ready(policy, catalog))
                 self._fingerprint = fingerprint
                 _log.info("catalog read again")
 

@@ -8,27 +8,39 @@ upstream's role hold underneath.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlglot import exp
 
 from proxy.policy.model import RelationName
 from proxy.rewrite.catalog_rules import RULES, Rule, counted_nothing
-from proxy.rewrite.catalog_sql import ALIAS, Node, column, false, null
+from proxy.rewrite.catalog_sql import ALIAS, Node, cast, column, false, null
 from proxy.rewrite.catalog_visible import VisibleCatalog, visible_catalog
 from proxy.sql.catalog import Column
 
-__all__ = ["VisibleCatalog", "catalog_guard", "visible_catalog"]
+__all__ = ["TABLE_OID", "VisibleCatalog", "catalog_guard", "visible_catalog"]
+
+TABLE_OID: Final = "tableoid"
 
 
-def catalog_guard(relation: RelationName, visible: VisibleCatalog) -> exp.Select | None:
+def catalog_guard(
+    relation: RelationName, visible: VisibleCatalog, wanted: frozenset[str] | None = None
+) -> exp.Select | None:
     """What stands in for `relation`; None: it is not shown (`table_not_in_policy`).
 
-    All of the relation's columns in table order, with their own names and types.
+    The wanted ones of the relation's columns (None: all) in table order, with their own names and
+    types; a column without a name where there is none.
     """
     rule = RULES.get(relation.schema, {}).get(relation.name)
     columns = visible.system_relations.get(relation)
     if rule is None or not columns:
         return None
-    select = exp.Select(expressions=[_output(rule, shown, visible) for shown in columns])
+    outputs = [
+        _output(rule, shown, visible) for shown in columns if wanted is None or shown.name in wanted
+    ]
+    if wanted is not None and TABLE_OID in wanted:
+        outputs.append(_table_oid(rule))
+    select = exp.Select(expressions=outputs or [exp.alias_(exp.Null(), "?", quoted=True)])
     if rule.is_empty:
         # Nothing is read: the role may have no right to.
         return select.where(false(), copy=False)
@@ -39,6 +51,12 @@ def catalog_guard(relation: RelationName, visible: VisibleCatalog) -> exp.Select
     )
     select = select.from_(table, copy=False)
     return select if rule.rows is None else select.where(rule.rows(visible), copy=False)
+
+
+def _table_oid(rule: Rule) -> Node:
+    """The catalog's own tables have a tableoid that tools ask for (pg_dump, DBD::Pg)."""
+    value = cast(exp.Null(), "oid") if rule.is_empty else column(TABLE_OID)
+    return exp.alias_(value, TABLE_OID, quoted=True, copy=False)
 
 
 def _output(rule: Rule, shown: Column, visible: VisibleCatalog) -> Node:

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
-
-from sqlglot import exp
 
 from proxy.effort import UNBOUNDED, Effort
 from proxy.errors import Reason, Refused
 from proxy.policy.decide import Absent, ColumnVerdict, Guarded, Masked, Shown, decide
 from proxy.policy.mask_text import mask_text
 from proxy.policy.model import Policy, RelationName
-from proxy.rewrite.catalog_guards import VisibleCatalog, catalog_guard, visible_catalog
-from proxy.rewrite.check import GuardTree
-from proxy.rewrite.conditions import is_alone
-from proxy.rewrite.guard import (
-    Guard,
-    build_guard,
-    column,
-    computed,
-    computing_once,
-    identifier,
-    sql_text,
+from proxy.rewrite.catalog_guards import (
+    TABLE_OID,
+    VisibleCatalog,
+    catalog_guard,
+    visible_catalog,
 )
-from proxy.rewrite.masks_terms import cast
-from proxy.rewrite.plan import ColumnUse
+from proxy.rewrite.check import GuardTree
+from proxy.rewrite.code import runs_code
+from proxy.rewrite.conditions import is_alone
+from proxy.rewrite.guard import Guard, build_guard, computed, computing_once, sql_text
+from proxy.rewrite.plan import ColumnUse, TableUse
 from proxy.sql.catalog import Catalog
 from proxy.sql.read import Reading, RelationUse
 
 SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
-TABLE_OID: Final = "tableoid"
-_GuardKey = tuple[str, str, RelationName, frozenset[str] | None]
-_GUARDS_MAX: Final = 4096  # one per tool, purpose, relation and set of columns; then made anew
+# Tool ("" for a relation of the catalog: it is the same for all), purpose, relation, columns.
+GuardKey = tuple[str, str, RelationName, frozenset[str] | None]
+_GUARDS_MAX: Final = 4096  # then they are made anew
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A guard ready for use: its text, PostgreSQL's tree of it, and what it shows."""
 
-    name: str
     guard: Guard | None  # None for a relation of PostgreSQL's catalog
     text: str
     tree: GuardTree
-    columns: tuple[ColumnUse, ...]
+    table: TableUse
     surface: str
+    runs_code: bool = False
 
 
 class GuardStore:
@@ -57,9 +53,9 @@ class GuardStore:
         self._policy = policy
         self._hidden = hidden
         self._catalog = catalog
-        self._prepared: dict[_GuardKey, Prepared] = {}
+        self._prepared: dict[GuardKey, Prepared] = {}
         self._once: dict[tuple[str, frozenset[str]], Prepared] = {}
-        self._visible: dict[tuple[str, str], VisibleCatalog] = {}
+        self._visible: dict[str, VisibleCatalog] = {}  # by purpose
 
     def wanted(self, use: RelationUse, reading: Reading) -> frozenset[str] | None:
         """The columns of a relation that the statement may mean by name; None: whole rows."""
@@ -101,14 +97,12 @@ class GuardStore:
         Raises Refused(table_not_in_policy) for a relation of PostgreSQL's catalog not shown, and
         TooMuchEffort.
         """
-        key = (tool, purpose, relation, wanted)
+        is_system = relation.schema in SYSTEM_SCHEMAS
+        key = ("" if is_system else tool, purpose, relation, wanted)
         prepared = self._prepared.get(key)
         if prepared is None:
-            effort.guard(len(self._names(relation) if wanted is None else wanted))
-            if relation.schema in SYSTEM_SCHEMAS:
-                prepared = self._prepare_system(relation, tool, purpose, wanted)
-            else:
-                prepared = self._prepare_guard(relation, tool, purpose, wanted)
+            prepare = self._prepare_system if is_system else self._prepare_guard
+            prepared = prepare(key, effort)
             if len(self._prepared) >= _GUARDS_MAX:
                 self._prepared.clear()
             self._prepared[key] = prepared
@@ -133,22 +127,50 @@ class GuardStore:
         once = self._once.get(key)
         if once is None:
             text = sql_text(computing_once(guard, names))
-            effort.kept(len(text))
             once = replace(prepared, text=text, tree=GuardTree(text))
             if len(self._once) >= _GUARDS_MAX:
                 self._once.clear()
             self._once[key] = once
+            effort.kept(len(text))
         return once
 
-    def _prepare_guard(
-        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
-    ) -> Prepared:
+    def set_up(self) -> None:
+        """Make what all guards of the catalog are made of."""
+        for purpose in {each for tool in self._policy.tools.values() for each in tool.purposes}:
+            self.visible_catalog(purpose)
+
+    def made(self) -> list[GuardKey]:
+        return list(self._prepared)
+
+    def make_again(self, key: GuardKey, effort: Effort) -> None:
+        """Make a guard that another store has, unless it has nothing to stand for here.
+
+        Raises TooMuchEffort.
+        """
+        tool, purpose, relation, wanted = key
+        is_known = relation in self._catalog.system_relations or (
+            relation in self._policy.relations
+            and relation in self._catalog.relations
+            and relation not in self._hidden
+        )
+        if not is_known or purpose not in self._policy.purposes:
+            return
+        if wanted is not None:
+            wanted &= self._names(relation) | {TABLE_OID}
+        with contextlib.suppress(Refused):
+            self.guard(relation, tool, purpose, wanted, effort)
+
+    def _prepare_guard(self, key: GuardKey, effort: Effort) -> Prepared:
+        tool, purpose, relation, wanted = key
         database = self._catalog.relations[relation]
         verdict = decide(
             self._policy, purpose, relation, [column.name for column in database.columns]
         )
         if verdict is None:
             raise Refused(Reason.TABLE_NOT_IN_POLICY, f'relation "{relation}" is not in the policy')
+        cells = [cell for name, cell in verdict.columns if wanted is None or name in wanted]
+        masked = sum(isinstance(cell, Masked | Guarded) for cell in cells)
+        effort.guard(len(cells), masked)
         guard = build_guard(
             self._policy, self._catalog, verdict, tool=tool, purpose=purpose, wanted=wanted
         )
@@ -156,29 +178,39 @@ class GuardStore:
         surface = (
             f"{relation}({','.join(f'{each.name} {each.type.sql}' for each in guard.columns)})"
         )
-        return Prepared(str(relation), guard, text, GuardTree(text), _column_uses(guard), surface)
+        return Prepared(
+            guard=guard,
+            text=text,
+            tree=GuardTree(text),
+            table=_table_use(guard, wanted),
+            surface=surface,
+            runs_code=runs_code(self._policy, self._catalog, relation, wanted),
+        )
 
-    def _prepare_system(
-        self, relation: RelationName, tool: str, purpose: str, wanted: frozenset[str] | None
-    ) -> Prepared:
-        select = catalog_guard(relation, self.visible_catalog(tool, purpose))
+    def _prepare_system(self, key: GuardKey, effort: Effort) -> Prepared:
+        _, purpose, relation, wanted = key
+        visible = self.visible_catalog(purpose)
+        columns = len(self._names(relation) if wanted is None else wanted)
+        effort.catalog_guard(columns, len(visible.relations))
+        select = catalog_guard(relation, visible, wanted)
         if select is None:
             raise Refused(
                 Reason.TABLE_NOT_IN_POLICY,
                 f'relation "{relation}" is not shown',
                 hint="It tells of other sessions, statistics or secrets.",
             )
-        if wanted is not None:
-            select = _only(select, wanted)
         text = sql_text(select)
-        return Prepared(str(relation), None, text, GuardTree(text), (), str(relation))
+        table = TableUse(name=str(relation), columns=())
+        return Prepared(
+            guard=None, text=text, tree=GuardTree(text), table=table, surface=str(relation)
+        )
 
-    def visible_catalog(self, tool: str, purpose: str) -> VisibleCatalog:
-        """What of PostgreSQL's catalog a tool can see for a purpose."""
-        visible = self._visible.get((tool, purpose))
+    def visible_catalog(self, purpose: str) -> VisibleCatalog:
+        """What of PostgreSQL's catalog can be seen for a purpose."""
+        visible = self._visible.get(purpose)
         if visible is None:
             visible = visible_catalog(self._catalog, self.visible_columns(purpose))
-            self._visible[(tool, purpose)] = visible
+            self._visible[purpose] = visible
         return visible
 
     def visible_columns(self, purpose: str) -> Mapping[RelationName, Sequence[str]]:
@@ -207,20 +239,13 @@ def _asks_table_oid(use: RelationUse, reading: Reading) -> bool:
     )
 
 
-def _only(select: exp.Select, wanted: frozenset[str]) -> exp.Select:
-    """A guard of the catalog with the wanted columns only, tableoid among them if it is asked."""
-    select = select.copy()
-    kept = [each for each in select.expressions if each.alias_or_name in wanted]
-    if TABLE_OID in wanted:
-        is_read = select.args.get("from_") is not None  # else the guard stands for no rows
-        own = column(TABLE_OID, "t") if is_read else cast(exp.Null(), "oid")
-        kept.append(exp.Alias(this=own, alias=identifier(TABLE_OID)))
-    select.set("expressions", kept or [exp.Alias(this=exp.Null(), alias=identifier("?"))])
-    return select
-
-
-def _column_uses(guard: Guard) -> tuple[ColumnUse, ...]:
-    return tuple(_column_use(name, cell) for name, cell in guard.verdict.columns)
+def _table_use(guard: Guard, wanted: frozenset[str] | None) -> TableUse:
+    """The columns whose name the statement mentions, or all where it may take whole rows: a
+    superset of what it reads, never fewer (access-log.md, `tables`).
+    """
+    columns = guard.verdict.columns
+    used = [_column_use(name, cell) for name, cell in columns if wanted is None or name in wanted]
+    return TableUse(name=str(guard.relation.name), columns=tuple(used))
 
 
 def _column_use(name: str, cell: ColumnVerdict) -> ColumnUse:

@@ -7,6 +7,7 @@ not exist whatever the catalog says; a stale catalog makes a statement fail.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -252,7 +253,7 @@ async def load_catalog(connection: asyncpg.Connection, schemas: Sequence[str]) -
         own = [oid for oid in every if oid >= FIRST_NORMAL_OID]
         for name, query in catalog_queries.BY_RELATION.items():
             read[name] = await connection.fetch(query, own)
-    return _catalog(read, wanted)
+    return await asyncio.to_thread(_catalog, read, wanted)
 
 
 def _catalog(read: Mapping[str, Rows], schemas: Sequence[str]) -> Catalog:

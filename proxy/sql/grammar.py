@@ -202,10 +202,10 @@ def _parse_protobuf(encoded: bytes) -> bytes:
 
 
 def _deparse(message: bytes) -> str:
-    buffer = ctypes.create_string_buffer(message, len(message))
-    result = lib.pg_query_deparse_protobuf(
-        PgQueryProtobuf(len=len(message), data=ctypes.cast(buffer, ctypes.c_void_p).value)
-    )
+    # A pointer into the message itself, which is only read; a buffer would be a type of its own for
+    # each new length.
+    data = ctypes.cast(ctypes.c_char_p(message), ctypes.c_void_p).value
+    result = lib.pg_query_deparse_protobuf(PgQueryProtobuf(len=len(message), data=data))
     try:
         check_error(result)
         text: bytes = result.query

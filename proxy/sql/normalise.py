@@ -63,10 +63,13 @@ def cut_by_pattern(text: str, known: Container[str]) -> str:
 
     def replace(token: re.Match[str]) -> str:
         written = token[0]
-        match token.lastgroup:
-            case "word":
-                lower = written.lower()
-                return written if lower in _KEYWORDS else names.of(lower)
+        kind = token.lastgroup
+        if kind == "word":  # as most are
+            lower = written.lower()
+            if lower in _KEYWORDS:
+                return written
+            return lower if lower in known else names.of(lower)
+        match kind:
             case "literal":
                 return "?"
             case "quoted":

@@ -323,19 +323,19 @@ class _Walker:
     # --- generic part ---
 
     def walk(self, value: Any, ctes: frozenset[str], scopes: tuple[list[_Item], ...]) -> None:
-        if isinstance(value, list):
+        """Of JSON: dicts and lists are of these very types."""
+        if type(value) is list:
             for item in value:
                 self.walk(item, ctes, scopes)
-        elif isinstance(value, dict):
+        elif type(value) is dict:
             for key, item in value.items():
-                if key in _LEAVES:
-                    continue
                 if key[0] <= "Z":  # a node's name; fields begin with small letters
-                    self._node(key, item, ctes, scopes)
+                    if key not in _LEAVES:
+                        self._node(key, item, ctes, scopes)
                 elif key == "typeName":
                     self._type(item)
                     self.walk(item, ctes, scopes)
-                elif isinstance(item, (dict, list)):  # a union would be made anew each time
+                elif type(item) is dict or type(item) is list:
                     self.walk(item, ctes, scopes)
 
     def _node(
@@ -348,18 +348,18 @@ class _Walker:
                 hint="Write it in another way; only reading is supported.",
             )
         try:
-            if kind.startswith("Json"):
-                self._json()
-            if kind == "SelectStmt":
+            if kind == "ColumnRef":
+                self._column(node, scopes)
+            elif kind == "SelectStmt":
                 self.select(node, ctes, scopes)
             elif kind == "RangeVar":
                 raise Refused(Reason.NOT_UNDERSTOOD, "a relation is named in an unexpected place")  # noqa: TRY301 - it is placed below
-            elif kind == "ColumnRef":
-                self._column(node, scopes)
             else:
                 check = self._checks.get(kind)
                 if check is not None:
                     check(node)
+                elif kind.startswith("Json"):
+                    self._json()
                 self.walk(node, ctes, scopes)
         except Refused as refused:
             raise _placed(refused, node) from None
@@ -555,8 +555,9 @@ class _Walker:
 
     def _column(self, node: Tree, scopes: tuple[list[_Item], ...]) -> None:
         fields = node["fields"]
-        if any("String" not in part and "A_Star" not in part for part in fields):
-            raise Refused(Reason.NOT_UNDERSTOOD, "a column reference is not understood")
+        for part in fields:
+            if "String" not in part and "A_Star" not in part:
+                raise Refused(Reason.NOT_UNDERSTOOD, "a column reference is not understood")
         if len(fields) > 3:
             raise Refused(
                 Reason.NOT_UNDERSTOOD,

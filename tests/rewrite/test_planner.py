@@ -6,14 +6,18 @@ import asyncio
 import os
 import pickle
 import signal
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 import proxy.planner
+import proxy.rehearsal
+import proxy.rewrite.store
 from proxy.enforce import Enforcer
 from proxy.errors import Reason, Refused
 from proxy.planner import INLINE_CHARACTERS, Planner, Plans, Reader
+from proxy.policy.model import RelationName
 from proxy.rewrite.plan import Plan, PlanContext
 from tests.rewrite.conftest import Guarded
 
@@ -29,6 +33,8 @@ COSTLY = {
     "whole rows": "SELECT * FROM " + ", ".join(f"web.page_views p{i}" for i in range(60)),
     "many tokens": "SELECT 1" + "+1" * 400,
     "many statements": ";".join(["SELECT 1"] * 60),
+    "relations of the catalog": "SELECT 1 FROM "
+    + ", ".join(f"pg_class a{i}, pg_attribute b{i}, pg_type c{i}" for i in range(17)),
     "inside another statement": "PREPARE p AS SELECT 1" + ", id" * 300 + " FROM customers",
 }
 CONTEXT = PlanContext(tool="mailer", purpose="email_campaign", search_path=("crm",))
@@ -85,6 +91,7 @@ async def test_what_costs_much_is_not_planned_in_the_loop_however_short(
 ) -> None:
     text = COSTLY[name]
     assert len(text) <= INLINE_CHARACTERS
+    expected = _said(guarded.enforcer.plan(text, CONTEXT))  # which makes its guards
     planner = Planner(guarded.enforcer)
     begun = []
     plan = Enforcer.plan
@@ -97,7 +104,7 @@ async def test_what_costs_much_is_not_planned_in_the_loop_however_short(
     assert planner.plan_now(text, CONTEXT) is None
     plans = await planner.plan(text, CONTEXT)
     assert len(begun) <= 1  # and it is not begun again
-    assert _said(plans) == _said(guarded.enforcer.plan(text, CONTEXT))
+    assert _said(plans) == expected
     assert planner.plan_now(text, CONTEXT) == plans
     planner.close()
 
@@ -115,10 +122,77 @@ async def test_an_ordinary_statement_is_planned_in_the_loop_though_its_guards_ar
         "SELECT c.id, c.full_name, c.email, v.model, count(*) FROM crm.customers c"
         " JOIN crm.vehicles v ON v.customer_id = c.id WHERE c.email = 'a' GROUP BY 1, 2, 3, 4"
     )
-    plans = planner.plan_now(text, CONTEXT)
+    plans = await planner.plan(text, CONTEXT)
     assert plans == guarded.enforcer.plan(text, CONTEXT)
     assert isinstance(plans[0], Plan)
+    assert not any(reader._process for reader in planner._readers)
     planner.close()
+
+
+async def test_guards_that_a_statement_is_the_first_to_need_are_made_in_several_steps(
+    guarded: Guarded,
+) -> None:
+    enforcer: Enforcer = pickle.loads(pickle.dumps(guarded.enforcer))
+    planner = Planner(enforcer)
+    relations = ("crm.customers", "crm.vehicles", "crm.service_visits", "sales.orders", "pg_class")
+    text = "SELECT 1 FROM " + " NATURAL JOIN ".join(relations)
+    made = [0]
+    while planner.plan_now(text, CONTEXT) is None:
+        made.append(len(enforcer.guards.made()))
+    assert made == sorted(set(made))  # each attempt makes one at least
+    assert len(made) > 2
+    assert planner.plan_now(text, CONTEXT) == guarded.enforcer.plan(text, CONTEXT)
+    planner.close()
+
+
+async def test_after_a_reload_a_statement_finds_the_guards_that_were_in_use(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = Planner(guarded.enforcer)
+    texts = (
+        "SELECT c.email, o.total FROM customers c JOIN sales.orders o ON o.customer_id = c.id",
+        "SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'customers'::regclass",
+    )
+    before = [await planner.plan(text, CONTEXT) for text in texts]
+    enforcer: Enforcer = pickle.loads(pickle.dumps(guarded.enforcer))
+    enforcer.set_up()
+    await planner.prepare(enforcer)
+    planner.replace(enforcer)
+    for made in ("build_guard", "catalog_guard", "visible_catalog"):
+        monkeypatch.delattr(proxy.rewrite.store, made)
+    assert [planner.plan_now(text, CONTEXT) for text in texts] == before
+    planner.close()
+
+
+async def test_guards_of_what_a_new_policy_does_not_have_are_not_made_again(
+    guarded: Guarded,
+) -> None:
+    planner = Planner(guarded.enforcer)
+    await planner.plan("SELECT c.email FROM crm.customers c, sales.orders o", CONTEXT)
+    policy = guarded.enforcer.policy
+    customers = RelationName("crm", "customers")
+    less = replace(policy, relations={customers: policy.relations[customers]})
+    state = guarded.enforcer.__getstate__()
+    enforcer = Enforcer(less, *state[1:])
+    await planner.prepare(enforcer)
+    assert {relation for _, _, relation, _ in enforcer.guards.made()} <= {
+        customers,
+        *enforcer.catalog.system_relations,
+    }
+    assert customers in {relation for _, _, relation, _ in enforcer.guards.made()}
+    renamed = replace(policy, purposes={"other": policy.purposes["email_campaign"]})
+    enforcer = Enforcer(renamed, *state[1:])
+    await planner.prepare(enforcer)
+    assert not enforcer.guards.made()
+    planner.close()
+
+
+def test_what_is_rehearsed_is_planned(guarded: Guarded) -> None:
+    rehearsed = list(proxy.rehearsal.rehearsed(guarded.enforcer.policy))
+    assert rehearsed
+    for text, context in rehearsed:
+        (plan,) = guarded.enforcer.plan(text, context)
+        assert isinstance(plan, Plan), text
 
 
 async def test_a_template_is_not_made_before_the_plan_is_used(guarded: Guarded) -> None:
