@@ -31,7 +31,7 @@ _GUARD_US: Final = 100.0
 _COLUMN_US: Final = 25.0  # shown as it is
 _MASKED_COLUMN_US: Final = 250.0
 _CATALOG_COLUMN_US: Final = 10.0
-_LISTED_US: Final = 4.0  # a relation that a guard of the catalog lists, perhaps several times
+_LISTED_US: Final = 2.5  # a relation that a guard of the catalog lists, perhaps several times
 _CONDITION_US: Final = 130.0  # a condition repeated in a guard, before that is done
 _RESULT_CHARACTER_US: Final = 0.05  # the result read again and compared
 

@@ -21,10 +21,9 @@ from proxy.post import WorkerPost
 from proxy.server import Ready, Server
 from proxy.telemetry import set_up_logging
 
-# A plan makes some thousand objects, of which few stay: with Python's own 700, each plan of a
-# statement pays for several searches for garbage (a tenth of its time), which find none. With
-# 10,000 they are rarer still, and each of them holds the loop for 2 ms instead of 0.5.
-GARBAGE_THRESHOLDS: Final = (2_000, 20, 50)
+# A search for garbage holds the loop. Where policy and catalog are out of its way (gc.freeze) many
+# short ones cost no more than few long ones: 0.4 ms each, not 3 as with (10_000, 20, 50).
+GARBAGE_THRESHOLDS: Final = (1_000, 5, 200)
 # So long a thread that computes (a policy is read, a catalog) has the loop wait.
 SWITCH_S: Final = 0.001
 

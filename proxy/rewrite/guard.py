@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, assert_never
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
 from proxy.consent.names import SCHEMA as CONSENT
 from proxy.consent.names import SUBJECT_KEY, SUBJECT_TABLE, subject_column
@@ -92,9 +93,15 @@ def joined(conditions: Sequence[exp.Expr], connector: type[exp.And | exp.Or]) ->
     return result
 
 
+# It starts afresh with each tree; to make one takes as long as to print a short guard.
+_PRINTER: Final = Dialect.get_or_raise("postgres").generator(
+    comments=False, normalize_functions=False
+)
+
+
 def sql_text(tree: exp.Expr) -> str:
     """A guard as text. Only trees that we built come here, never a tool's."""
-    return tree.sql(dialect="postgres", comments=False, normalize_functions=False)
+    return _PRINTER.generate(tree)
 
 
 def fenced(query: _Query) -> _Query:
