@@ -210,7 +210,7 @@ async def test_a_template_is_not_made_before_the_plan_is_used(guarded: Guarded) 
 
 def test_no_template_is_made_of_a_plan_that_takes_long_to_cut(guarded: Guarded) -> None:
     planner = Planner(guarded.enforcer)
-    for relations, is_shared in ((2, True), (16, False)):
+    for relations, is_shared in ((2, True), (10, False)):
         items = ", ".join(f"web.page_views p{i}" for i in range(relations))
         texts = [f"SELECT * FROM {items} WHERE p0.id = {number}" for number in range(2)]
         plans = [guarded.enforcer.plan(text, CONTEXT) for text in texts]
