@@ -118,8 +118,12 @@ class Standby(EmbeddedPostgres):
         self._own(self.data / "standby.signal")
 
     def _wait_until_ready(self) -> None:
+        # Its last line says "ready" once a standby answers queries, too.
         pid_file = self.data / "postmaster.pid"
-        eventually(lambda: pid_file.exists() and "standby" in pid_file.read_text(), "a standby")
+        eventually(
+            lambda: pid_file.exists() and pid_file.read_text().rstrip().endswith("ready"),
+            "a standby",
+        )
 
     def run(self, script: str, database: str = "postgres") -> str:
         """A standby takes no script: it has the password of its primary."""
