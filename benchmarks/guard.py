@@ -37,7 +37,7 @@ from proxy.sql.grammar import parse
 
 ALLOWED: Final = {
     "simple": 6.0,
-    "extended": 6.0,
+    "extended": 4.0,
     "prepared": 7.0,
     "planned": 12.0,
     "varied": 2.0,

@@ -135,7 +135,7 @@ USES = [
     "SELECT coalesce(email, 'nobody'), CASE email WHEN 'ana@EXAMPLE.com' THEN 1 END FROM customers",
     "SELECT a.id, b.id FROM customers a JOIN customers b USING (email) ORDER BY 1, 2",
     "SELECT email, count(*) FROM customers GROUP BY email ORDER BY email",
-    "SELECT array_agg(email ORDER BY email), jsonb_agg(likes) FROM customers",
+    "SELECT array_agg(email ORDER BY email), jsonb_agg(likes ORDER BY email) FROM customers",
     "SELECT row_to_json(c) FROM customers c ORDER BY id",
 ]
 
@@ -150,7 +150,8 @@ def test_what_an_extension_computes_is_what_the_database_itself_answers(
         psycopg.connect(world.dsn("teller")) as through,
     ):
         expected, answer = direct.execute(sql), through.execute(sql)
-        assert answer.fetchall() == expected.fetchall()
+        # Without ORDER BY: the same rows, in whichever order.
+        assert sorted(map(repr, answer.fetchall())) == sorted(map(repr, expected.fetchall()))
         assert [(each.name, each.type_code) for each in answer.description or ()] == [
             (each.name, each.type_code) for each in expected.description or ()
         ]
