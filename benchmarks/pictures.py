@@ -23,6 +23,7 @@ _GAP: Final = 10
 # Told apart by everybody (Okabe and Ito); the proxy's own is the darkest.
 _COLOURS: Final = {
     "direct": "#999999",
+    "guarded": "#666666",
     "pgbouncer": "#56b4e9",
     "pgpool-II": "#e69f00",
     "proxy": "#0072b2",
