@@ -13,6 +13,8 @@ from psycopg import errors
 from psycopg.rows import dict_row
 from psycopg.types.enum import EnumInfo
 
+from tests.world import POOLING, World
+
 
 @pytest.fixture
 def connection(mailer: str) -> Iterator[psycopg.Connection]:
@@ -66,6 +68,24 @@ def test_a_statement_is_prepared_after_five_uses(connection: psycopg.Connection)
         shown = f"p{number}@example.com" if number % 2 == 0 else "p***@example.com"
         assert row == (shown,)
     assert connection._prepared._names
+
+
+@pytest.mark.parametrize("is_autocommit", [True, False])
+def test_a_statement_that_the_driver_parses_each_time_stays_prepared(
+    world: World, mailer: str, *, is_autocommit: bool
+) -> None:
+    with psycopg.connect(mailer, autocommit=is_autocommit, prepare_threshold=None) as connection:
+        for number in range(1, 9):
+            query = "SELECT id FROM customers WHERE id = %s"
+            assert connection.execute(query, (number,)).fetchone() == (number,)
+        if POOLING == "transaction" and is_autocommit:
+            return  # between transactions the session has no connection
+        kept = [
+            list(session._state.kept.carried._statements)
+            for session in world.server._door._sessions
+            if session._state is not None and session._upstream is not None
+        ]
+        assert any("customers" in key.text for keys in kept for key in keys)
 
 
 def test_a_refused_statement_in_a_pipeline_fails_its_block_and_no_other(
