@@ -126,6 +126,11 @@ class Run:
         self.is_over = False
         self.effect: Callable[[str], None] | None = None
 
+    @property
+    def plans(self) -> list[Plan]:
+        """What runs: its own plan, and that of what it reads."""
+        return [plan for plan in (self.plan, self.source) if plan is not None]
+
 
 class Expectation:
     """`runs`: one for EXECUTE, one per statement for QUERY. `text`, for QUERY, is the tool's own

@@ -67,6 +67,10 @@ class Kept:
         if self._state.lease is None:
             carried.statements_max = _STATEMENTS_MAX
 
+    def end(self) -> None:
+        """The connection was given back, for others to use as it is."""
+        self._carried = None
+
     @property
     def carried(self) -> Carried:
         if self._carried is None:
@@ -86,15 +90,7 @@ class Kept:
         if not self.is_on or not known.is_lasting:
             return None
         under = self._settings()
-        if under is None:
-            return None
-        key = known.key
-        if key is None or not (key.settings is under or key.settings == under):
-            prepared = known.prepared
-            key = known.key = StatementKey(
-                prepared.plan.text, prepared.types or (), under, prepared.plan.revision
-            )
-        return key
+        return None if under is None else known.prepared.key_under(under)
 
     def _settings(self) -> Settings | None:
         """What stands for the settings in force; None while a transaction may take them back."""

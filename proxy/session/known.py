@@ -15,7 +15,6 @@ from proxy.rewrite.plan import Plan
 from proxy.session.kept import is_lasting
 from proxy.session.portals import Prepared, may_set
 from proxy.session.settings import Context
-from proxy.upstream.carried import StatementKey
 from proxy.wire import messages as m
 
 # What one tool sends is some hundred texts; together they must stay small beside the sessions.
@@ -28,18 +27,14 @@ _CONTEXTS_MAX: Final = 1024  # a tool may choose among many search paths
 
 
 class KnownParse:
-    """A Parse of the unnamed statement: what it prepares, and what is sent for it.
+    """A Parse of the unnamed statement: what it prepares, and what is sent for it."""
 
-    `key` is by what it was found last where it stays prepared (kept.py).
-    """
-
-    __slots__ = ("forward", "is_lasting", "key", "prepared")
+    __slots__ = ("forward", "is_lasting", "prepared")
 
     def __init__(self, prepared: Prepared, forward: bytes) -> None:
         self.prepared: Final = prepared
         self.forward: Final = forward
         self.is_lasting: Final = is_lasting(prepared.plan.text)
-        self.key: StatementKey | None = None
 
 
 class KnownQuery:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from proxy.errors import InvariantError
 from proxy.rewrite.plan import Kind, Plan
 from proxy.session.expectations import OWN_NAME, Expectation, Reply, Run
 from proxy.session.identifiers import quote_identifier, quote_literal
@@ -45,7 +44,6 @@ class Lease:
         self._settings = settings
         self.question = _QUESTION
         self._counts = counts
-        self._carried: Carried | None = None
         # Statements that may have set something. A time limit asked for at start-up is read back
         # once, to know it in milliseconds.
         self._changes = int(settings.has_short_limit)
@@ -70,15 +68,12 @@ class Lease:
 
     @property
     def carried(self) -> Carried:
-        if self._carried is None:
-            raise InvariantError("no connection is leased")
-        return self._carried
+        return self._state.kept.carried
 
     # --- a lease's beginning and end ---
 
     def begin(self, carried: Carried) -> list[bytes]:
         """The connection's settings become the client's: statements to be run first."""
-        self._carried = carried
         have, wanted = carried.settings, self._settings
         if have == wanted:
             return []
@@ -144,7 +139,7 @@ class Lease:
             self._parsed_under = self._settings
 
     def end(self) -> None:
-        self._carried = None
+        self._state.kept.end()
         self._pinned_by = ""
         self._parsed_under = self._settings
 
@@ -153,9 +148,8 @@ class Lease:
     def forwarded(self, runs: Sequence[Run]) -> None:
         """These are about to run: what do they leave in the connection?"""
         for run in runs:
-            for plan in (run.plan, run.source):
-                if plan is not None:
-                    self._note(plan)
+            for plan in run.plans:
+                self._note(plan)
             if run.plan is None:
                 continue
             if run.plan.kind is Kind.PREPARE:
@@ -175,12 +169,7 @@ class Lease:
     # --- prepared statements ---
 
     def key_of(self, prepared: Prepared) -> StatementKey:
-        key = prepared.key
-        if key is None or key.settings is not self._parsed_under:
-            key = prepared.key = StatementKey(
-                prepared.runs.text, prepared.types or (), self._parsed_under, prepared.plan.revision
-            )
-        return key
+        return prepared.key_under(self._parsed_under)
 
     def name_of(self, name: bytes, prepared: Prepared) -> bytes | None:
         """The name of a statement upstream; None: it is not prepared there."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxy.rewrite.plan import Kind, Plan
 from proxy.session.settings import Context
-from proxy.upstream.carried import StatementKey
+from proxy.upstream.carried import Settings, StatementKey
 
 if TYPE_CHECKING:
     from proxy.session.expectations import Run
@@ -32,7 +32,7 @@ def may_set(plan: Plan) -> bool:
 
 
 class Prepared:
-    """A prepared statement, and all that is needed to plan it again. It is not changed, but `key`.
+    """A prepared statement, and all that is needed to plan it again. It is not changed.
 
     `text` is the tool's own text, `index` the statement's place in it, `context` what it was
     planned under. `types` are those that Parse declared; None for a statement of PREPARE, whose
@@ -41,10 +41,10 @@ class Prepared:
     """
 
     __slots__ = (
+        "_key",
         "context",
         "index",
         "is_plain",
-        "key",
         "may_set",
         "outer_types",
         "plan",
@@ -73,7 +73,7 @@ class Prepared:
         self.upstream_name: Final = upstream_name
         self.is_plain: Final = types is not None and is_plain(plan, context)
         self.may_set: Final = may_set(self.runs)
-        self.key: StatementKey | None = None  # as a lease made it last (lease.py)
+        self._key: StatementKey | None = None  # the last that was asked for
 
     @property
     def planned_types(self) -> tuple[int, ...] | None:
@@ -84,19 +84,20 @@ class Prepared:
         """What it runs when it is executed: for PREPARE the inner statement."""
         return self.plan if self.types is not None else (self.plan.inner or self.plan)
 
+    def key_under(self, settings: Settings) -> StatementKey:
+        """By what it is found where it was prepared under these settings."""
+        key = self._key
+        if key is None or key.settings != settings:
+            key = self._key = StatementKey(
+                self.runs.text, self.types or (), settings, self.plan.revision
+            )
+        return key
+
     def named(self, upstream_name: bytes) -> Prepared:
         """The same, under a name of ours upstream."""
-        return Prepared(
-            plan=self.plan,
-            text=self.text,
-            index=self.index,
-            types=self.types,
-            context=self.context,
-            outer_types=self.outer_types,
-            upstream_name=upstream_name,
-        )
+        return self.renewed(self.plan, self.context, upstream_name)
 
-    def renewed(self, plan: Plan, context: Context) -> Prepared:
+    def renewed(self, plan: Plan, context: Context, upstream_name: bytes = b"") -> Prepared:
         return Prepared(
             plan=plan,
             text=self.text,
@@ -104,6 +105,7 @@ class Prepared:
             types=self.types,
             context=context,
             outer_types=self.outer_types,
+            upstream_name=upstream_name,
         )
 
 

@@ -402,7 +402,7 @@ def _plans(head: Expectation) -> list[Plan]:
         plans.append(head.prepared.runs)
     run = head.runs[0] if head.runs else None
     if run is not None:
-        plans += [plan for plan in (run.plan, run.source) if plan is not None]
+        plans += run.plans
     return plans
 
 

@@ -258,7 +258,7 @@ class Requests:
                 statement=entry,
                 # PostgreSQL drops the unnamed statement before it reads the new one.
                 is_gone_on_failure=not name,
-                key=prepared.key,
+                key=None if state.lease is None else state.lease.key_of(prepared),
             ),
         )
 
@@ -495,9 +495,8 @@ class Requests:
             state.lease.forwarded(runs)
             return
         for run in runs:
-            for plan in (run.plan, run.source):
-                if plan is not None:
-                    state.kept.note(plan)
+            for plan in run.plans:
+                state.kept.note(plan)
 
     def _note_meaning(self, plans: Iterable[Plan]) -> None:
         if any(changes_meaning(plan) for plan in plans):

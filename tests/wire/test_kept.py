@@ -12,6 +12,7 @@ import uvloop
 
 from proxy.config import Database, Pooling
 from proxy.session.kept import is_lasting
+from proxy.upstream.carried import Carried
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy, running
 from tests.wire.raw import Raw, error, kinds, rows, status
@@ -47,6 +48,20 @@ async def ask(wire_database: str) -> AsyncIterator[Ask]:
 
     yield run_sql
     await connection.close()
+
+
+@pytest.fixture
+async def changing(ask: Ask) -> AsyncIterator[bytes]:
+    """A Parse that reads a table of its own, which may be altered."""
+    await ask("CREATE TABLE changing (a integer); INSERT INTO changing VALUES (7)")
+    yield parsed(b"SELECT a FROM changing WHERE a = $1::int")
+    await ask("SET lock_timeout = '10s'; DROP TABLE changing")
+
+
+def carried(proxy: Proxy) -> Carried:
+    """What the only connection has, whether it is leased or rests."""
+    (connection,) = [*proxy.pool._leased, *(each for _, each in proxy.pool._idle)]
+    return connection.carried
 
 
 async def held(client: Raw) -> list[bytes | None]:
@@ -192,45 +207,38 @@ def test_only_what_means_the_same_later_is_kept(text: str, is_kept: bool) -> Non
     assert is_lasting(text) is is_kept
 
 
-async def test_a_result_that_has_changed_is_seen_without_an_error(proxy: Proxy, ask: Ask) -> None:
-    await ask("CREATE TABLE IF NOT EXISTS changing (a integer); TRUNCATE changing")
-    await ask("INSERT INTO changing VALUES (7)")
+async def test_a_result_that_has_changed_is_seen_without_an_error(
+    proxy: Proxy, ask: Ask, changing: bytes
+) -> None:
     client = await proxy.login()
-    text = parsed(b"SELECT a FROM changing WHERE a = $1::int")
-    try:
-        await say(client, *[text + run()] * 6)
-        await ask("ALTER TABLE changing ALTER COLUMN a TYPE text")
-        await ask("ALTER TABLE changing ALTER COLUMN a TYPE bigint USING a::bigint")
-        answers = await say(client, *[text + run()] * 3)
-        assert {kinds(answer) for answer in answers} == {"12TDCZ"}
-        described = next(data for kind, data in answers[0] if kind == "T")
-        assert m.read_columns(described)[0][1] == 20  # bigint
-        # One record for each answer, as for any other statement.
-        assert len(proxy.log.of("access.intent")) == 9
-        assert len(completed(proxy)) == 9
-    finally:
-        await ask("DROP TABLE changing")
+    await say(client, *[changing + run()] * 6)
+    await ask("ALTER TABLE changing ALTER COLUMN a TYPE text")
+    await ask("ALTER TABLE changing ALTER COLUMN a TYPE bigint USING a::bigint")
+    answers = await say(client, *[changing + run()] * 3)
+    assert {kinds(answer) for answer in answers} == {"12TDCZ"}
+    described = next(data for kind, data in answers[0] if kind == "T")
+    assert m.read_columns(described)[0][1] == 20  # bigint
+    # One record for each answer, as for any other statement.
+    assert len(proxy.log.of("access.intent")) == 9
+    assert len(completed(proxy)) == 9
 
 
-async def test_an_error_is_seen_though_its_end_comes_later(proxy: Proxy, ask: Ask) -> None:
+async def test_an_error_is_seen_though_its_end_comes_later(
+    proxy: Proxy, ask: Ask, changing: bytes
+) -> None:
     """PostgreSQL sends an error at once; the proxy waits for its end only where it asks again."""
-    await ask("CREATE TABLE IF NOT EXISTS altering (a integer); INSERT INTO altering VALUES (7)")
     client = await proxy.login()
-    text = parsed(b"SELECT a FROM altering WHERE a = $1::int")
-    try:
-        await say(client, *[text + run()] * 6)
-        await client.query("BEGIN")
-        await ask("ALTER TABLE altering ALTER COLUMN a TYPE bigint")
-        (outdated, failed) = await say(client, text + run(), text + run())
-        assert kinds(outdated) == "1EZ"
-        assert (error(outdated)["C"], error(failed)["C"]) == ("0A000", "25P02")
-        await client.query("ROLLBACK")
-        # Two packets at once: while the first is asked again the second waits, and is answered.
-        client.send(text + run(), text + run())
-        answers = [await client.until_ready(), await client.until_ready()]
-        assert [rows(answer) for answer in answers] == [[[b"7"]]] * 2
-    finally:
-        await ask("DROP TABLE altering")
+    await say(client, *[changing + run()] * 6)
+    await client.query("BEGIN")
+    await ask("ALTER TABLE changing ALTER COLUMN a TYPE bigint")
+    (outdated, failed) = await say(client, changing + run(), changing + run())
+    assert kinds(outdated) == "1EZ"
+    assert (error(outdated)["C"], error(failed)["C"]) == ("0A000", "25P02")
+    await client.query("ROLLBACK")
+    # Two packets at once: while the first is asked again the second waits, and is answered.
+    client.send(changing + run(), changing + run())
+    answers = [await client.until_ready(), await client.until_ready()]
+    assert [rows(answer) for answer in answers] == [[[b"7"]]] * 2
 
 
 async def test_a_relation_that_is_gone_is_an_error_as_ever(proxy: Proxy, ask: Ask) -> None:
@@ -248,9 +256,7 @@ async def test_a_relation_that_is_gone_is_an_error_as_ever(proxy: Proxy, ask: As
 async def test_more_statements_than_are_kept_make_room_for_each_other(proxy: Proxy) -> None:
     client = await proxy.login()
     await say(client, parsed() + run())
-    (session,) = proxy.door._sessions
-    assert session._state is not None
-    session._state.kept.carried.statements_max = 3
+    carried(proxy).statements_max = 3
     texts = [b"SELECT %d, $1::text" % number for number in range(6)]
     for _ in range(7):
         for number, text in enumerate(texts):
@@ -375,8 +381,6 @@ async def test_a_session_is_answered_and_recorded_as_if_nothing_were_kept(
         running(upstream, pooling=pooling, connections=1) as keeping,
     ):
         clients = [await proxy.login() for proxy in (plain, keeping)]
-        (session,) = keeping.door._sessions
-        assert session._state is not None
         names = set[bytes]()
         for step in range(250):
             packet, count = (parsed() + run(), 1) if step < 6 else _packet(chance, texts)
@@ -385,6 +389,6 @@ async def test_a_session_is_answered_and_recorded_as_if_nothing_were_kept(
                 client.send(packet)
                 answers.append(same(await client.until_ready(count)))
             assert answers[1] == answers[0], packet
-            names |= set(session._state.kept.carried._statements.values())
+            names |= set(carried(keeping)._statements.values())
         assert completed(keeping) == completed(plain)
         assert names
