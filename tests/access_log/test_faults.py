@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
 import pytest
 
 from proxy.access_log.log import AccessLog, LogDamaged, LogSealed
 from proxy.access_log.verify import verify
+from tests.segments import records_of
 
 OpenLog = Callable[..., AccessLog]
 PROGRAM = Path(__file__).with_name("writer_program.py")
@@ -26,11 +26,6 @@ ROOT = Path(__file__).parents[2]
 
 def segment(folder: Path) -> Path:
     return max((folder / "worker-0").glob("*.jsonl"))
-
-
-def records_of(folder: Path) -> list[dict[str, object]]:
-    segments = sorted((folder / "worker-0").glob("*.jsonl"))
-    return [orjson.loads(line) for path in segments for line in path.read_bytes().splitlines()]
 
 
 async def append_until_sealed(log: AccessLog, most: int = 100) -> int:

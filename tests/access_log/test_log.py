@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
 import pytest
 
 from proxy.access_log.canonical import RecordError
@@ -25,13 +24,9 @@ from proxy.access_log.record import Asker, intent_fields, new_id, outcome_fields
 from proxy.access_log.verify import verify
 from proxy.errors import ConfigurationError
 from proxy.rewrite.plan import Plan
+from tests.segments import records_of
 
 OpenLog = Callable[..., AccessLog]
-
-
-def records_of(folder: Path, name: str = "worker-0") -> list[dict[str, object]]:
-    segments = sorted((folder / name).glob("*.jsonl"))
-    return [orjson.loads(line) for path in segments for line in path.read_bytes().splitlines()]
 
 
 def kinds_of(folder: Path) -> list[object]:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count, islice
 from pathlib import Path
 
-import orjson
 import pytest
 
 from proxy.access_log.frames import OutcomeFields
@@ -25,6 +24,7 @@ from proxy.access_log.search import Filters, Record, record_reading, search, tai
 from proxy.access_log.verify import verify
 from proxy.errors import ConfigurationError, Reason, Refused
 from proxy.rewrite.plan import ColumnUse, Kind, Plan, TableUse
+from tests.segments import records_of
 
 OpenLog = Callable[..., AccessLog]
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -161,8 +161,7 @@ def test_a_damaged_record_is_not_passed_over(folder: Path) -> None:
 
 
 def test_tail_gives_the_newest_records_oldest_first(folder: Path) -> None:
-    lines = [orjson.loads(x) for p in folder.glob("*/*.jsonl") for x in p.read_bytes().splitlines()]
-    newest = sorted(lines, key=lambda record: str(record["at"]))
+    newest = sorted(records_of(folder), key=lambda record: str(record["at"]))
     for number in (1, 4, 10, 1000):
         assert [record.fields for record in tail(folder, count=number)] == newest[-number:]
     assert list(tail(folder, count=0)) == []

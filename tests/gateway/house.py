@@ -37,6 +37,7 @@ from proxy.sql.catalog import load_catalog
 from proxy.sql.settings import SettingLimits
 from proxy.telemetry import Metrics
 from proxy.upstream.pool import Pool
+from tests.segments import records_of
 
 POLICY = """
 policy: house
@@ -210,12 +211,8 @@ class House:
 
     def records(self, *kinds: str) -> list[dict[str, Any]]:
         """The access records on disk, in order."""
-        lines = [
-            json.loads(line)
-            for file in sorted((self.folder / "log" / "worker-0").glob("*.jsonl"))
-            for line in file.read_text().splitlines()
-        ]
-        return [line for line in lines if not kinds or line["kind"] in kinds]
+        records = records_of(self.folder / "log")
+        return [record for record in records if not kinds or record["kind"] in kinds]
 
     async def running(self) -> int:
         """How many statements of tools about `crm.many` run in the database now."""
