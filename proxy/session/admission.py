@@ -418,8 +418,13 @@ class Admission:
                 "cached plan must not change result type",
                 hint="Prepare the statement again.",
             )
-        if new.text == old.text or (state.lease is not None and prepared.types is not None):
+        if state.lease is not None and prepared.types is not None:
             # The lease prepares it where it is missing.
+            state.statements.exchange(name, renewed)
+            return renewed
+        if new.text == old.text:
+            # It stays what it is upstream, and where: perhaps under a name of ours.
+            renewed = prepared.renewed(entry, state.context, prepared.upstream_name)
             state.statements.exchange(name, renewed)
             return renewed
         return (yield from self._renew_upstream(name, prepared, renewed, is_simple=is_simple))

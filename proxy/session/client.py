@@ -160,7 +160,7 @@ class ClientSession(asyncio.Protocol):
             or self._is_upstream_full
             or self._is_leaving
             or self._ending is not None
-            or self._reader.buffered
+            or not self._reader.is_between_messages
         ):
             return False
         if self._is_pooled:
@@ -183,6 +183,8 @@ class ClientSession(asyncio.Protocol):
                 self._give_back(state)
         elif state.to_upstream:
             self._flush_upstream()
+        if self._outbox.held > HIGH_WATER_BYTES:
+            self._regulate()
         if self._ending is not None or self._is_leaving:
             self._check_end()
         return True
@@ -377,7 +379,7 @@ class ClientSession(asyncio.Protocol):
             state,
             services.planner,
             purposes=logged_in.login.purposes,
-            ahead=self._reader.ahead,
+            execute_ahead=self._reader.execute_ahead,
             initial_sql=lambda setting: initial_sql(logged_in, setting),
             steady=steady,
         )
@@ -739,6 +741,7 @@ class ClientSession(asyncio.Protocol):
         if self._phase is _Phase.CLOSED:
             return
         is_understood = True
+        self._conclude_all(error)
         if self._outbox.held:
             # A barrier always stands between messages; nothing behind it may leave.
             self._outbox.flush()
@@ -748,6 +751,15 @@ class ClientSession(asyncio.Protocol):
         if is_understood:
             self._write(error)
         self._close()
+
+    def _conclude_all(self, error: bytes) -> None:
+        """Record how statements end that are under way: not by the client's leaving."""
+        self._unfold()
+        if self._state is not None:
+            sqlstate = messages.read_fields(error).get("C")
+            for expectation in self._state.queue:
+                for run in expectation.runs:
+                    self._state.recorder.conclude(run, "error", sqlstate)
 
     def _close(self) -> None:
         transport = self._transport
@@ -788,9 +800,10 @@ class ClientSession(asyncio.Protocol):
         for expectation in state.queue:
             for run in expectation.runs:
                 state.recorder.conclude(run, "client_gone")
+            if expectation.bound is not None and expectation.bound.previous is not None:
+                state.conclude_portal(expectation.bound.previous.value)
         for portal in state.portals.values():
-            if portal.run is not None:
-                state.recorder.conclude(portal.run, "complete")
+            state.conclude_portal(portal)
         if upstream is None:
             return
         if state.is_idle and is_at_rest:

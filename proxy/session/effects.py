@@ -106,8 +106,7 @@ def _enter_cursor(state: SessionState, name: bytes, portal: Portal) -> None:
 def _forget_portal(state: SessionState, name: bytes | None) -> None:
     gone = state.portals.values() if name is None else [state.portals.get(name)]
     for portal in gone:
-        if portal is not None and portal.run is not None:
-            state.recorder.conclude(portal.run, "complete")
+        state.conclude_portal(portal)
     if name is None:
         state.portals.clear()
     else:

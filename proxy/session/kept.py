@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 _MOMENT: Final = re.compile(r"(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
 _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"|\'((?:[^\']|\'\')*)\'')
 # Where strings are not simply what stands between quotes: not looked at any further.
-_UNCLEAR: Final = re.compile(r"\\|\$[^0-9]|[uU]&['\"]|--|/\*")
+_UNCLEAR: Final = re.compile(r"\\|\$[^0-9]|[uU]&['\"]|--|/\*|'\s*[\r\n]\s*'")
+# A time of day with a time zone is read with the offset that the zone has that day.
+_OF_THE_DAY: Final = re.compile(r"timetz|time(?:\s*\(\s*\d\s*\))?\s+with\s+time", re.IGNORECASE)
 _NUMBERS: Final = itertools.count()
 # Of one client's; where connections are shared, of all who use one (carried.py).
 _STATEMENTS_MAX: Final = 50
@@ -36,8 +38,10 @@ _STATEMENTS_MAX: Final = 50
 
 def is_lasting(text: str) -> bool:
     """Whether a statement prepared now means the same later, as far as its literals go."""
-    return _UNCLEAR.search(text) is None and not any(
-        _MOMENT.search(literal) for literal in _QUOTED.findall(text)
+    return (
+        _UNCLEAR.search(text) is None
+        and _OF_THE_DAY.search(text) is None
+        and not any(_MOMENT.search(literal) for literal in _QUOTED.findall(text))
     )
 
 
@@ -49,7 +53,15 @@ def new_settings() -> Settings:
 class Kept:
     """What stays prepared for one client. `is_on`: False keeps nothing (`reuse_statements`)."""
 
-    __slots__ = ("_carried", "_is_unsettled", "_prepared", "_state", "_under", "is_on")
+    __slots__ = (
+        "_carried",
+        "_is_unsettled",
+        "_parsing",
+        "_prepared",
+        "_state",
+        "_under",
+        "is_on",
+    )
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -60,6 +72,8 @@ class Kept:
         self._under = DEFAULTS
         self._is_unsettled = False
         self._prepared: dict[bytes, Prepared] = {}  # by the name upstream
+        # What Parses prepare that are not answered yet, by the segment of the last.
+        self._parsing: dict[StatementKey, int] = {}
 
     def begin(self, carried: Carried) -> None:
         """A connection was leased."""
@@ -70,6 +84,7 @@ class Kept:
     def end(self) -> None:
         """The connection was given back, for others to use as it is."""
         self._carried = None
+        self._parsing.clear()
 
     @property
     def carried(self) -> Carried:
@@ -83,7 +98,10 @@ class Kept:
             self._is_unsettled = True
 
     def settings_changed(self) -> None:
+        """The database reports a parameter anew."""
         self._is_unsettled = True
+        if self._state.lease is not None:
+            self._state.lease.settings_changed()
 
     def key_of(self, known: KnownParse) -> StatementKey | None:
         """By what a known Parse is found; None where it must not be kept."""
@@ -122,16 +140,45 @@ class Kept:
         self._prepared.pop(name, None)
         return name
 
+    # --- what a Parse that was sent comes to ---
+
+    def parses(self, key: StatementKey, segment: int) -> None:
+        """A Parse of what has this key is sent."""
+        self._parsing[key] = segment
+
+    def is_sure(self, key: StatementKey, segment: int) -> bool:
+        """Whether a message of `segment` can rely on what has this key: where its Parse is of an
+        earlier segment and not answered, it may be skipped, and this message not.
+        """
+        return self._parsing.get(key, segment) == segment
+
+    def parsed(self, key: StatementKey, segment: int) -> None:
+        """It is prepared."""
+        if self._parsing.get(key) == segment:
+            del self._parsing[key]
+
+    def not_parsed(self, key: StatementKey, segment: int) -> None:
+        """It failed, or was skipped. Where it was sent again since, that one tells."""
+        if self._parsing.get(key, segment) == segment:
+            self.lose(key)
+
     def lose(self, key: StatementKey) -> None:
         """What has this key is not, or perhaps not, prepared upstream."""
+        self._parsing.pop(key, None)
         if self._carried is not None:
-            self._carried.lose(key)
+            self._prepared.pop(self._carried.lose(key), None)
 
     def lose_all(self) -> None:
         """All that was prepared is gone."""
         self._prepared.clear()
         if self._carried is not None:
             self._carried.lose_all()
+
+    def outlive_all(self) -> None:
+        """All that was prepared may have become useless: it is not used again."""
+        self._prepared.clear()
+        if self._carried is not None:
+            self._carried.outlive_all()
 
     def as_named(self, text: str, name: bytes) -> str:
         """A message of the upstream's, in which a statement goes by the client's name."""

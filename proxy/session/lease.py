@@ -155,6 +155,14 @@ class Lease:
             if run.plan.kind is Kind.PREPARE:
                 self._has_prepared = True
 
+    def settings_changed(self) -> None:
+        """The database reports a parameter anew. Where nobody has set any, its own defaults are
+        others now, under which nothing is prepared here.
+        """
+        if self.is_sure_of_settings and not self.is_asking:
+            self._parsed_under = new_settings()
+            self.carried.needs_reset = True
+
     def _note(self, plan: Plan) -> None:
         if may_set(plan):
             self._changes += 1
@@ -172,15 +180,18 @@ class Lease:
         return prepared.key_under(self._parsed_under)
 
     def name_of(self, name: bytes, prepared: Prepared) -> bytes | None:
-        """The name of a statement upstream; None: it is not prepared there."""
+        """The name of a statement upstream; None: it is not prepared there, or not for sure."""
         carried, key = self.carried, self.key_of(prepared)
+        if not self._state.kept.is_sure(key, self._state.segment):
+            return None
         if not name:
             return b"" if carried.unnamed == key else None
         return carried.name_of(key) or None
 
-    def parse(self, name: bytes, prepared: Prepared) -> bytes:
+    def parse(self, name: bytes, prepared: Prepared, segment: int) -> bytes:
         """The client prepares a statement: the name that it gets upstream."""
         carried, key = self.carried, self.key_of(prepared)
+        self._state.kept.parses(key, segment)
         if not name:
             carried.unnamed = key
             return b""
@@ -201,7 +212,7 @@ class Lease:
             return known
         key = self.key_of(prepared)
         self._counts.parses += 1
-        upstream_name = self.parse(name, prepared)
+        upstream_name = self.parse(name, prepared, self._state.segment)
         self._state.forward(
             m.parse(upstream_name, key.text.encode(), key.types),
             Expectation(

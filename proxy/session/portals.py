@@ -28,7 +28,11 @@ def may_set(plan: Plan) -> bool:
     """Whether a statement may change settings beyond its transaction."""
     if plan.kind is Kind.SET:
         return not plan.is_local and plan.setting != "transaction"
-    return plan.kind is Kind.DISCARD or plan.runs_code or "set_config" in plan.text
+    if plan.kind is Kind.DISCARD or plan.runs_code:
+        return True
+    # A text that is sent as it was written (enforce.py) may have it in any case, or escaped.
+    text = plan.text.lower()
+    return "set_config" in text or 'u&"' in text
 
 
 class Prepared:

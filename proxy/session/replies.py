@@ -120,25 +120,25 @@ class Replies:
                     head.on_types(m.read_parameter_types(part))
                 self._relay(head, part)
                 return
-            case Reply.PARSE if head.statement is not None:
-                self._state.statements.confirm(head.name, head.statement)
-            case Reply.BIND if head.bound is not None:
-                self._state.portals.confirm(head.name, head.bound)
-            case Reply.CLOSE:
-                self._closed(head)
+            case Reply.PARSE | Reply.BIND | Reply.CLOSE:
+                self._confirm(head)
             case _:
                 pass
         self._relay(head, part)
         self._pop()
 
-    def _closed(self, head: Expectation) -> None:
+    def _confirm(self, head: Expectation) -> None:
+        """The upstream has done what was entered when the message was forwarded."""
         state = self._state
+        if head.key is not None:
+            state.kept.parsed(head.key, head.segment)
         if head.statement is not None:
             state.statements.confirm(head.name, head.statement)
         if head.bound is not None:
+            replaced = head.bound.previous
             state.portals.confirm(head.name, head.bound)
-        if head.portal is not None and head.portal.run is not None:
-            state.recorder.conclude(head.portal.run, "complete")
+            if replaced is not None:
+                state.conclude_portal(replaced.value)
 
     def _relay(self, head: Expectation, part: bytes) -> None:
         if not head.is_swallowed:
@@ -191,6 +191,7 @@ class Replies:
 
     def _ready(self, head: Expectation, part: bytes) -> None:
         state = self._state
+        self._confirm(head)
         state.status = m.read_status(part)
         state.is_in_block = state.status != m.IDLE
         if state.status == m.IDLE:
@@ -212,8 +213,7 @@ class Replies:
         """Portals live no longer than their transaction; cursors WITH HOLD do."""
         state = self._state
         for portal in state.portals.remove_until(segment, lambda portal: portal.is_hold):
-            if portal.run is not None:
-                state.recorder.conclude(portal.run, "complete")
+            state.conclude_portal(portal)
 
     # --- errors and asynchronous messages ---
 
@@ -248,8 +248,9 @@ class Replies:
                 raise UpstreamEnded(fatal(sqlstate, fields.get("M", "")))
             raise UpstreamProtocolError(f"the session's own settings failed: {sqlstate}")
         state.has_failed = True
-        if is_outdated(fields) and state.lease is not None:
-            state.kept.lose_all()
+        if is_outdated(fields) or fields.get("C") == "26000":
+            # Refusals stand for names that are not known: here one was known, and is gone.
+            state.kept.outlive_all()
         poison = head.poison if run is None else run.poison
         if not head.is_silent:
             self._fail(head, run, poison, fields)
@@ -314,7 +315,7 @@ class Replies:
         if expectation.bound is not None:
             state.portals.take_back(expectation.name, expectation.bound)
         if expectation.key is not None:
-            state.kept.lose(expectation.key)
+            state.kept.not_parsed(expectation.key, expectation.segment)
 
     def _notice(self, part: bytes) -> None:
         state = self._state

@@ -39,7 +39,7 @@ from proxy.session.state import Need, SessionState
 from proxy.session.steady import Steady
 from proxy.upstream.carried import Carried
 from proxy.wire import messages as m
-from proxy.wire.framing import EXECUTE_NONE, EXECUTE_WHOLE, execute_ahead
+from proxy.wire.framing import EXECUTE_NONE, EXECUTE_WHOLE
 
 Steps = Generator[Need, None, None]
 
@@ -51,9 +51,9 @@ FRESH_S: Final = 1.0
 class Requests:
     """The frontend half of a session's conversation.
 
-    `ahead` gives what the client has sent behind the message in hand. `initial_sql` gives, for a
-    setting (or `all`), a SELECT that puts the session's initial value back, or b"". `steady` is
-    told what it may take for known next time.
+    `execute_ahead` tells whether a portal's Execute is behind the message in hand. `initial_sql`
+    gives, for a setting (or `all`), a SELECT that puts the session's initial value back, or b"".
+    `steady` is told what it may take for known next time.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Requests:
         planner: Planner,
         *,
         purposes: Iterable[str],
-        ahead: Callable[[], bytes],
+        execute_ahead: Callable[[bytes], int],
         initial_sql: Callable[[str], bytes],
         steady: Steady,
     ) -> None:
         self._state = state
         self._steady = steady
         self._admission = Admission(state, planner, purposes)
-        self._ahead = ahead
+        self._execute_ahead = execute_ahead
         self._initial_sql = initial_sql
         self._received_at = 0.0
 
@@ -191,12 +191,14 @@ class Requests:
         now = state.clock()
         for run in runs:
             run.forwarded_at = now
-        state.forward(
-            m.query(text), Expectation(Reply.QUERY, state.segment, runs=runs, text=own, texts=texts)
-        )
-        # Simple queries use the unnamed statement and portal (manual, "Simple Query").
-        state.statements.remove(b"")
-        state.portals.remove(b"")
+        expectation = Expectation(Reply.QUERY, state.segment, runs=runs, text=own, texts=texts)
+        # Simple queries use the unnamed statement and portal (manual, "Simple Query"); one that is
+        # skipped does not.
+        if state.statements.entry(b"") is not None:
+            expectation.statement = state.statements.set(b"", None, state.segment, is_pending=True)
+        if state.portals.entry(b"") is not None:
+            expectation.bound = state.portals.set(b"", None, state.segment, is_pending=True)
+        state.forward(m.query(text), expectation)
         if any(plan.kind is Kind.DISCARD for plan in plans):
             self._own_query(self._initial_sql("all"))
 
@@ -245,7 +247,9 @@ class Requests:
             plan = admission.renamed(plan, state.statements.get((plan.name or "").encode()))
         prepared = Prepared(plan=plan, text=text, index=0, types=types, context=state.context)
         entry = state.statements.set(name, prepared, state.segment, is_pending=True)
-        upstream_name = name if state.lease is None else state.lease.parse(name, prepared)
+        upstream_name = name
+        if state.lease is not None:
+            upstream_name = state.lease.parse(name, prepared, state.segment)
         forward = m.parse(upstream_name, plan.text.encode(), types)
         if not name:
             self._steady.learn_parse(message, prepared, forward)
@@ -277,7 +281,7 @@ class Requests:
                 self._poison(found)
             return
         plan = found.runs
-        ahead = execute_ahead(self._ahead(), name)
+        ahead = self._execute_ahead(name)
         # Its snapshot is taken by Bind. All of it is received as one if all of it is here.
         is_asked = bool(plan.tables) and ahead != EXECUTE_WHOLE
         epoch = yield from admission.before_snapshot((), is_asked=is_asked)
@@ -469,7 +473,6 @@ class Requests:
                 yield from state.settle()
             if state.is_skipping:
                 return
-            expectation.portal = state.portals.get(name)
             expectation.bound = state.portals.set(name, None, state.segment, is_pending=True)
         state.forward(message, expectation)
 

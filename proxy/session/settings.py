@@ -77,11 +77,10 @@ class SessionSettings:
                 return
 
     def commit(self) -> None:
-        session = self._state.session
-        if self._state is self._before:
-            return
-        self._state = self._before = _State(session, session)
         self._savepoints.clear()
+        session = self._state.session
+        if self._state is not self._before:
+            self._state = self._before = _State(session, session)
 
     def rollback(self) -> None:
         self._state = self._before

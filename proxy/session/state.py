@@ -111,6 +111,11 @@ class SessionState:
             and self.status == messages.IDLE
         )
 
+    def conclude_portal(self, portal: Portal | None) -> None:
+        """Nothing more can be read of a portal: record what was."""
+        if portal is not None and portal.run is not None:
+            self.recorder.conclude(portal.run, "complete")
+
     def skips(self) -> bool:
         """`is_skipping`, asked again after a need: meanwhile it may have changed."""
         return self.is_skipping

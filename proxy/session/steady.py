@@ -237,7 +237,7 @@ class Steady:
             return self._kept(known, key, data[parse_end:end], data[end:])
         self._prepared = known.prepared
         if state.lease is not None:
-            state.lease.parse(b"", known.prepared)
+            state.lease.parse(b"", known.prepared, self._segment)
             self._key = state.lease.carried.unnamed
         elif known.prepared.may_set:
             state.kept.note(known.prepared.plan)
@@ -258,6 +258,7 @@ class Steady:
             self._is_owed = True
             return m.rebind(bound, b"", b"", name) + rest
         name = carried.take(key)
+        kept.parses(key, self._segment)
         self._prepared = prepared = kept.prepared(known, name)
         parse = m.parse(name, prepared.plan.text.encode(), prepared.types or ())
         surplus = kept.surplus()
@@ -287,7 +288,9 @@ class Steady:
         self._asked, self._sent = data, known.message(values)
         # Simple queries use the unnamed statement and portal (manual, "Simple Query").
         state.statements.remove(b"")
-        state.portals.remove(b"")
+        if state.status != m.IDLE:
+            state.conclude_portal(state.portals.get(b""))
+            state.portals.remove(b"")
         if state.lease is not None:
             state.lease.carried.unnamed = None
         return self._sent
@@ -403,7 +406,7 @@ class Steady:
         self._is_owed = False
         self._stage = _CLOSED
         if state.lease is not None:
-            state.lease.parse(b"", known.prepared)
+            state.lease.parse(b"", known.prepared, self._segment)
             self._key = state.lease.carried.unnamed
         state.to_upstream.append(m.close(b"S", name) + known.forward + asked[parse_end:])
         return True
@@ -428,6 +431,11 @@ class Steady:
             entry = state.statements.entry(b"")
             if entry is None or entry.value is not self._prepared:
                 state.statements.set(b"", self._prepared, self._segment, is_pending=False)
+            if self._key is not None:
+                state.kept.parsed(self._key, self._segment)
+        if before <= _BOUND < stage and state.status != m.IDLE:
+            # In a transaction block there may be a portal, which is replaced.
+            state.conclude_portal(state.portals.get(b""))
         if stage < _READY:
             return
         if before < _READY:

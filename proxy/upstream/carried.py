@@ -98,6 +98,7 @@ class Carried:
     __slots__ = (
         "_names",
         "_once",
+        "_outlived",
         "_prefix",
         "_statements",
         "_used",
@@ -115,6 +116,7 @@ class Carried:
         self._used = 0
         self._statements: dict[StatementKey, bytes] = {}  # the last used is the last
         self._once: set[int] = set()
+        self._outlived: list[bytes] = []  # names of statements that are not used any more
         self.settings: Settings = DEFAULTS
         self.unnamed: StatementKey | None = None
         self.needs_reset = False
@@ -152,6 +154,8 @@ class Carried:
 
     def surplus(self) -> bytes:
         """The name of a statement that must make room; b"": there is room."""
+        if self._outlived:
+            return self._outlived.pop()
         if len(self._statements) <= self.statements_max:
             return b""
         return self._statements.pop(next(iter(self._statements)))
@@ -160,12 +164,23 @@ class Carried:
         """A text in which a statement has the name that its client gave it."""
         return self._names.sub(lambda _: name, text)
 
-    def lose(self, key: StatementKey) -> None:
-        """The statement is not, or perhaps not, prepared here."""
-        self._statements.pop(key, None)
+    def lose(self, key: StatementKey) -> bytes:
+        """The statement is not, or perhaps not, prepared here; the name that it had."""
         if self.unnamed == key:
             self.unnamed = None
+        name = self._statements.pop(key, b"")
+        if name:
+            self._outlived.append(name)
+        return name
 
     def lose_all(self) -> None:
+        """Nothing is prepared here."""
+        self._statements.clear()
+        self._outlived.clear()
+        self.unnamed = None
+
+    def outlive_all(self) -> None:
+        """What is prepared here is not used again; it makes room, one for each new one."""
+        self._outlived += self._statements.values()
         self._statements.clear()
         self.unnamed = None

@@ -51,6 +51,11 @@ class FrontendReader:
         """Bytes that were received and not yet handed out."""
         return len(self._data) - self._pos + self._held
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether the next byte begins a message: also none that is too long is being skipped."""
+        return not (self._skip or self._late) and self._pos == len(self._data)
+
     def relimit(self, limits: Mapping[int, int], limit: int) -> None:
         """Use other limits from the next message on (after authentication)."""
         self._limits = limits
@@ -118,11 +123,11 @@ class FrontendReader:
             self._pos = 0
         self._wanted = 0
 
-    def ahead(self) -> bytes:
-        """What is buffered behind the last message: a look, nothing is taken."""
+    def execute_ahead(self, portal: bytes) -> int:
+        """Is the Execute of a portal that is being bound already there, behind its Bind?"""
         if self._late:
             self._join()
-        return self._data[self._pos :] if self._pos else self._data
+        return execute_ahead(self._data, portal, self._pos)
 
 
 class BackendReader:
@@ -239,13 +244,12 @@ EXECUTE_LIMITED: Final = 1
 EXECUTE_WHOLE: Final = 2
 
 
-def execute_ahead(data: bytes, portal: bytes) -> int:
-    """Is the Execute of a portal that is being bound already there, behind its Bind?
+def execute_ahead(data: bytes, portal: bytes, pos: int = 0) -> int:
+    """The same of `data` from `pos` on. Nothing but what is looked at is copied.
 
     EXECUTE_WHOLE: yes, for all rows; EXECUTE_LIMITED: yes, for some; EXECUTE_NONE: not, or
     something other than Describe stands between.
     """
-    pos = 0
     while len(data) - pos >= HEADER_BYTES:
         length = (
             (data[pos + 1] << 24) | (data[pos + 2] << 16) | (data[pos + 3] << 8) | data[pos + 4]

@@ -158,7 +158,7 @@ async def test_draining_cuts_what_does_not_end_in_time(proxy: Proxy) -> None:
     await proxy.door.drain(0)
     assert b"57P01" in await client.closed()
     (outcome,) = proxy.log.of("access.outcome")
-    assert outcome["state"] == "client_gone"
+    assert (outcome["state"], outcome["sqlstate"]) == ("error", "57P01")
 
 
 async def test_a_tool_that_is_disabled_loses_its_open_sessions(proxy: Proxy) -> None:

@@ -201,6 +201,10 @@ async def test_a_literal_of_the_moment_is_read_each_time(proxy: Proxy) -> None:
         ("SELECT $x$now$x$::date", False),
         ("SELECT 1 -- it's\n, 'now'::date", False),
         ("SELECT 1 /* ' */, 'now'::date", False),
+        ("SELECT 'to'\n'day'::date", False),
+        ("SELECT '12:00'::timetz, $1", False),
+        ("SELECT cast('12:00' AS time (3) with time zone)", False),
+        ("SELECT '2026-05-06 12:00'::timestamp with time zone", True),
     ],
 )
 def test_only_what_means_the_same_later_is_kept(text: str, is_kept: bool) -> None:
@@ -307,6 +311,50 @@ async def test_another_policy_prepares_another_statement(proxy: Proxy) -> None:
     for answer in await say(client, *[parsed() + run()] * 6):
         assert kinds(answer) == "12TCZ"
     assert await held(client) == [_ASKED, _ASKED + b" AND false"]
+
+
+async def test_another_policy_never_brings_back_what_the_upstream_calls_the_unnamed_statement(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login()
+    other = b"SELECT 'of the older policy', b FROM people WHERE a = $1"
+    await say(client, *[parsed() + run()] * 6, parsed(other) + run(), parsed() + run())
+    proxy.planner.revision = "r2"
+    (answer, described) = await say(client, run(), m.describe(b"S", b"") + m.SYNC_MESSAGE)
+    assert rows(answer)[0] == [b"7", b"name 7"]
+    assert len(m.read_columns(described[1][1])) == 2
+
+
+async def test_a_statement_that_fails_each_time_leaves_nothing_behind(proxy: Proxy) -> None:
+    client = await proxy.login()
+    await say(client, *[parsed(b"SELECT nothing, $1::int FROM people") + run()] * 12)
+    (session,) = proxy.door._sessions
+    assert session._state is not None
+    assert not session._state.kept._prepared
+    assert not session._state.kept._parsing
+
+
+@pytest.mark.usefixtures("changing")
+async def test_what_has_become_useless_in_a_pipeline_is_not_used_again(
+    proxy: Proxy, ask: Ask
+) -> None:
+    client = await proxy.login()
+    await say(client, parsed() + run())
+    (session,) = proxy.door._sessions
+    # What is not used any more makes room.
+    carried(proxy).statements_max = 2
+    text = parsed(b"SELECT a FROM changing WHERE a::text = $1")
+    for type_ in ("bigint", "text", "integer USING a::integer", "bigint"):
+        await say(client, *[text + run()] * 4, *[parsed() + run()] * 4)
+        await ask(f"ALTER TABLE changing ALTER COLUMN a TYPE {type_}")
+        seen = []
+        for _ in range(2):
+            # Two packets, and no time for an answer in between.
+            session.data_received(text + run())
+            session.data_received(text + run())
+            seen += [kinds(await client.until_ready()) for _ in range(2)]
+        assert seen == ["1EZ", *["12TDCZ"] * 3]
+        assert len(await held(client)) <= 3
 
 
 # --- random sessions --------------------------------------------------------------------------

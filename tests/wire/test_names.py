@@ -199,3 +199,14 @@ async def test_planning_that_takes_long_does_not_change_the_order(proxy: Proxy) 
     client.send(*(m.parse(b"", f"SELECT {n}".encode()) + _run(b"") for n in range(5)))
     client.send(m.query(b"SELECT 5"))
     assert rows(await client.until_ready(6)) == [[str(n).encode()] for n in range(6)]
+
+
+async def test_a_skipped_query_leaves_the_unnamed_statement(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.parse(b"", b"SELECT 'still'"), m.SYNC_MESSAGE)
+    client.send(m.bind(b"", b"nothing"), m.query(b"SELECT 1"), m.SYNC_MESSAGE, _run(b""))
+    assert kinds(await client.until_ready(2)) == "1ZEZ"
+    assert rows(await client.until_ready()) == [[b"still"]]
+    assert kinds(await client.query("SELECT 1")) == "TDCZ"
+    client.send(_run(b""))
+    assert error(await client.until_ready())["C"] == "26000"

@@ -304,6 +304,52 @@ async def test_a_failed_block_takes_no_statement_that_is_planned_anew_after_it(
         assert rows(await client.until_ready()) == [[b"service public"]]
 
 
+@pytest.mark.parametrize("name", [b"", b"s"])
+async def test_a_statement_that_was_to_be_prepared_in_a_skipped_part_is_nobody_elses(
+    pooled: Proxy, name: bytes
+) -> None:
+    """In the next part of the pipeline, the upstream may know something else by its name."""
+    first, second = await pooled.login(), await pooled.login()
+    first.send(m.parse(name, b"SELECT b FROM people WHERE a = 7"), m.SYNC_MESSAGE)
+    await first.until_ready()
+    if name:
+        await second.query("DISCARD ALL")
+    second.send(m.parse(b"", b"SELECT b FROM people WHERE a = 8"), run(None))
+    assert rows(await second.until_ready()) == [[b"name 8"]]
+    bound = run(None, statement=name)
+    first.send(m.bind(b"", b"nothing") + bound + bound + bound)
+    skipped, *answers = [await first.until_ready() for _ in range(3)]
+    assert kinds(skipped) == "EZ"
+    assert [rows(answer) for answer in answers] == [[[b"name 7"]]] * 2
+
+
+@pytest.mark.parametrize("call", ["SET_CONFIG", 'U&"set_confi\\0067"'])
+async def test_a_setting_is_noticed_however_it_is_written(pooled: Proxy, call: str) -> None:
+    """Some statements are sent as they were written, and not in PostgreSQL's own printing."""
+    first, second = await pooled.login(), await pooled.login()
+    for _ in range(4):
+        await first.query(f"SELECT {call}('timezone', 'Asia/Tokyo', false)")
+        assert rows(await second.query("SHOW timezone")) != [[b"Asia/Tokyo"]]
+        assert rows(await first.query("SHOW timezone")) == [[b"Asia/Tokyo"]]
+
+
+async def test_defaults_that_change_meanwhile_are_those_of_the_next(pooled: Proxy) -> None:
+    client = await pooled.login()
+    client.send(*[parsed(_NOON) + run(None)] * 4, query("BEGIN"), query("SHOW timezone"))
+    await client.until_ready(6)
+    (leased,) = pooled.pool._leased
+    before = leased.carried
+    # As the database says it when its configuration was read again.
+    leased.data_received(m.parameter_status("TimeZone", "Asia/Tokyo"))
+    assert kinds(await client.query("COMMIT")) == "SCZ"
+    await until(lambda: pooled.pool.idle)
+    assert leased.carried is not before
+    # A parameter that a tool sets is none of those: what is prepared stays.
+    before = leased.carried
+    await client.query("SET timezone = 'Asia/Tokyo'")
+    assert leased.carried is before
+
+
 # --- what is shared, and what is not ----------------------------------------------------------
 
 

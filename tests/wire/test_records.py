@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from proxy.config import Database
+from proxy.upstream.connection import connect, exchange
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy
 from tests.wire.raw import error, kinds, rows, until
@@ -213,3 +215,48 @@ async def test_a_retained_result_is_bounded_while_its_record_waits(proxy: Proxy)
     assert 256 * 1024 < session._outbox.held < 1024 * 1024
     proxy.log.release()
     assert len(rows(await client.until_ready())) == 20_000
+
+
+async def test_a_suspended_portal_ends_where_another_takes_its_place(proxy: Proxy) -> None:
+    client = await proxy.login()
+    whole = _extended(READS)
+    for _ in range(3):
+        client.send(whole)
+        await client.until_ready()
+    await client.query("BEGIN")
+    for place, packet in enumerate(
+        (_extended("SELECT a FROM people", 2), whole, m.query(b"SHOW jit"))
+    ):
+        client.send(_extended("SELECT a FROM people", 5), packet)
+        await client.until_ready(2)
+        ended = await proxy.log.until("access.outcome", 4 + 2 * place)
+        assert [fields["state"] for fields in ended].count("complete") == len(ended)
+        assert 5 in [fields["rows"] for fields in ended[-2:]]
+    await client.query("COMMIT")
+    assert len(proxy.log.of("access.outcome")) == len(proxy.log.of("access.intent"))
+
+
+async def test_what_the_upstream_ends_is_no_departure_of_the_client(
+    proxy: Proxy, upstream: Database
+) -> None:
+    client = await proxy.login()
+    client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
+    await proxy.log.until("access.intent", 1)
+    (leased,) = proxy.pool._leased
+    admin = await connect(upstream, {})
+    await exchange(admin, b"SELECT pg_terminate_backend(%d)" % leased.process)
+    admin.close()
+    assert b"57P01" in await client.closed()
+    (outcome,) = await proxy.log.until("access.outcome", 1)
+    assert (outcome["state"], outcome["sqlstate"]) == ("error", "57P01")
+
+
+async def test_a_connection_that_is_lost_is_no_departure_of_the_client(proxy: Proxy) -> None:
+    client = await proxy.login()
+    client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
+    await proxy.log.until("access.intent", 1)
+    (leased,) = proxy.pool._leased
+    leased.abort()
+    assert b"08006" in await client.closed()
+    (outcome,) = await proxy.log.until("access.outcome", 1)
+    assert (outcome["state"], outcome["sqlstate"]) == ("error", "08006")

@@ -161,3 +161,12 @@ def test_release_and_nested_savepoints_restore_as_postgresql_does() -> None:
     assert settings.current.search_path == ("b",)
     settings.rollback()
     assert settings.current.search_path == ("b",)
+
+
+def test_savepoints_end_with_their_transaction() -> None:
+    settings = SessionSettings(Context(purpose=None, search_path=("a",)))
+    settings.savepoint("x")
+    settings.commit()
+    settings.set("search_path", "b")
+    settings.rollback_to("x")
+    assert settings.current.search_path == ("b",)

@@ -12,7 +12,7 @@ from proxy.config import Database
 from proxy.session.steady import SWITCH
 from proxy.wire import messages as m
 from tests.wire.conftest import Proxy, running
-from tests.wire.raw import Raw, error, kinds
+from tests.wire.raw import Raw, error, kinds, rows
 
 Packets = list[bytes]
 Say = Callable[..., Awaitable[int]]
@@ -315,3 +315,22 @@ async def test_an_application_name_that_is_set_is_recorded_from_then_on(proxy: P
     await client.query("SELECT a FROM people")
     names = [fields["application_name"] for fields in proxy.log.of("access.intent")]
     assert names == ["first", "first", "first", "second"]
+
+
+async def test_the_rest_of_a_message_that_is_too_long_is_never_taken_for_a_message(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login()
+    known = query("SELECT a FROM people WHERE a = 1")
+    for _ in range(4):
+        await client.query("SELECT a FROM people WHERE a = 1")
+    used = proxy.door.known.used
+    assert used > 0
+    large = m.query(b"x" * 100_000)
+    client.send(large[: -len(known)])
+    assert error(await client.until_ready())["C"] == "54000"
+    (session,) = proxy.door._sessions
+    # As it comes from the network, in a packet of its own.
+    session.data_received(known)
+    assert proxy.door.known.used == used
+    assert rows(await client.query("SELECT 'next'")) == [[b"next"]]
