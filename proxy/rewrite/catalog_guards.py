@@ -2,8 +2,9 @@
 
 A tool that looks around in the catalog finds the relations and columns that it can see under its
 purpose, and PostgreSQL's own things; hidden names, row counts, sizes, statistics and activity are
-not there. Catalog rows are no person's data, so nothing has to be fenced; and the rights of the
-upstream's role hold underneath.
+not there. A guard that leaves rows out is fenced, or a tool's condition would be evaluated on them,
+and its error would tell a hidden name, default or comment. The rights of the upstream's role hold
+underneath.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from proxy.policy.model import RelationName
 from proxy.rewrite.catalog_rules import RULES, Rule, counted_nothing
 from proxy.rewrite.catalog_sql import ALIAS, Node, cast, column, false, null
 from proxy.rewrite.catalog_visible import VisibleCatalog, visible_catalog
+from proxy.rewrite.guard import fenced
 from proxy.sql.catalog import Column
 
 __all__ = ["TABLE_OID", "VisibleCatalog", "catalog_guard", "visible_catalog"]
@@ -50,7 +52,9 @@ def catalog_guard(
         alias=exp.TableAlias(this=exp.to_identifier(ALIAS, quoted=True)),
     )
     select = select.from_(table, copy=False)
-    return select if rule.rows is None else select.where(rule.rows(visible), copy=False)
+    if rule.rows is None:
+        return select
+    return fenced(select.where(rule.rows(visible), copy=False))
 
 
 def _table_oid(rule: Rule) -> Node:

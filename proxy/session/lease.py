@@ -31,7 +31,11 @@ NOTHING_TEXT: Final = "RESET transform_null_equals"
 # settings of no extension, as is the purpose.
 _QUESTION: Final = (
     b"SELECT pg_catalog.lower(name), setting FROM pg_catalog.pg_settings"
-    b" WHERE source OPERATOR(pg_catalog.=) 'session' UNION ALL"
+    b" WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.<>) ALL"
+    # SET TRANSACTION marks these as the session's for good; none outlives its transaction, and
+    # none can be RESET.
+    b" (ARRAY['transaction_deferrable', 'transaction_isolation', 'transaction_read_only'])"
+    b" UNION ALL"
     b" SELECT 'consent.purpose', pg_catalog.current_setting('consent.purpose', true)"
 )
 

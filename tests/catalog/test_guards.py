@@ -300,6 +300,30 @@ async def test_no_operator_of_the_search_path_can_stand_in_for_the_guards_own(
         assert len(found) == len(before[f"pg_catalog.{relation}"]), relation
 
 
+@pytest.mark.parametrize(
+    ("schema", "name", "column"),
+    [
+        ("pg_catalog", "pg_attribute", "attname"),
+        ("pg_catalog", "pg_indexes", "indexname"),
+        ("information_schema", "tables", "table_name"),
+        ("information_schema", "columns", "column_name"),
+        ("information_schema", "table_constraints", "constraint_name"),
+    ],
+)
+async def test_a_condition_is_not_evaluated_on_rows_that_are_not_shown(
+    customer: Customer, schema: str, name: str, column: str
+) -> None:
+    await customer.admin.execute(HIDDEN)
+    await customer.grant()
+    catalog = await load_catalog(customer.reader, ["crm"])
+    visible = visible_catalog(catalog, {RelationName("crm", "orders"): ["id"]})
+    guard = text_of(RelationName(schema, name), visible)
+    # Divides by zero on what is called secret…
+    await customer.reader.execute(
+        f"SELECT FROM ({guard}) AS g WHERE 1 / (position('secret' in {column}::text) - 1) = 9"
+    )
+
+
 async def test_a_thousand_relations_make_a_guard_that_postgresql_reads(
     customer: Customer,
 ) -> None:

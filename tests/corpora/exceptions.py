@@ -71,7 +71,7 @@ EXCEPTIONS: Final = (
         "information_schema shows what the upstream's role has rights on",
     ),
     Exceptional(
-        r"numeric_scale|CONCAT\('_'",
+        r"numeric_scale|CONCAT\('_'|array_agg\(a\.attnum\) as column_indexes",
         "the order of rows that SQL leaves open",
         is_order=True,
     ),

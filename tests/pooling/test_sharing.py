@@ -116,3 +116,18 @@ def test_a_purpose_that_is_chosen_is_the_client_s_own(world: World) -> None:
         for _ in range(3):
             assert teller.execute("SHOW consent.purpose").fetchone() == (purposes[1],)
             assert mailer.execute("SHOW consent.purpose").fetchone() == (purposes[0],)
+
+
+def test_the_modes_of_a_transaction_do_not_go_with_the_connection(world: World) -> None:
+    with (
+        psycopg.connect(world.dsn("teller")) as holder,
+        psycopg.connect(world.dsn("mailer"), autocommit=True) as one,
+        psycopg.connect(world.dsn("teller"), autocommit=True) as other,
+    ):
+        holder.execute("SELECT 1")  # in a transaction: the others have one connection between them
+        for _ in range(2):
+            with one.transaction():
+                one.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY")
+                one.execute("SELECT count(*) FROM crm.customers")
+            one.execute("SET timezone = 'Asia/Tokyo'")
+            assert other.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
