@@ -55,6 +55,7 @@ from proxy.sql.catalog_functions import (
     catalog_call_of,
     named_call_of,
 )
+from proxy.sql.conversions import may_convert
 from proxy.sql.grammar import Token, Tree, parse_query, scan
 from proxy.sql.implied import REG_FUNCTIONS, implied, is_array, type_of_cast
 from proxy.sql.named import NUMBER, REG_TYPES, Named, Seen, column_not_there, look_up, split_name
@@ -191,7 +192,9 @@ class _Confiner:
                     "a literal could be the name of something here",
                     hint=f"Write its type: 'NAME'::{base}.",
                 )
-            yield _Found(node, sql_text(cast(self._id(node, kind), base)), same, is_value=True)
+            # Digits or not is asked when it runs: the plan is shared by other literals (`lift.py`).
+            shown = id_by_text(_argument(1), kind, self._visible, is_shown(kind, self._visible))
+            yield _Found(node, sql_text(cast(shown, base)), same, is_value=True)
 
     # --- casts ---
 
@@ -343,7 +346,7 @@ class _Confiner:
             return self._named_literal(at, kind, literal, value, named)
         if named.is_quiet:
             return self._quiet(name, at, kind)
-        if kind in _BY_REG_TYPE and "ParamRef" not in value:
+        if kind in _BY_REG_TYPE and "ParamRef" not in value and not _may_be_id(value):
             # Of a text there is no such function, and each value of the type has been looked at.
             return None
         if kind not in _BY_NUMBER and not has_text_form(kind):
@@ -531,6 +534,15 @@ def _literal(value: Tree) -> str | None:
 
 def _is_null(value: Tree) -> bool:
     return bool(value.get("A_Const", {}).get("isnull"))
+
+
+def _may_be_id(value: Tree) -> bool:
+    """Could a number be here, which PostgreSQL takes for a value of a type of names?"""
+    if "TypeCast" in value and type_of_cast(value["TypeCast"]) is not None:
+        return False
+    if "FuncCall" in value and names_of(value["FuncCall"]["funcname"])[-1] in REG_FUNCTIONS:
+        return False
+    return may_convert(value, lambda _: False)
 
 
 def _literal_wanted(name: str) -> Refused:

@@ -6,7 +6,8 @@ A literal (or a parameter) without a type takes that of what it stands beside: o
 a CASE, elements, rows of VALUES, arms of a UNION, arguments of a polymorphic function. Here all
 those places are walked. Where a neighbour is of a type whose values are names, the literal is
 reported; where a neighbour may be of one, and it is not certain which, the statement is refused,
-whatever the literal says.
+whatever the literal says. It is refused, too, where something beside such a value is converted to
+its type by PostgreSQL itself (`conversions.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.errors import Reason, Refused
+from proxy.sql.conversions import CONVERTING, NEVER_NAMES, is_oid_type, may_convert
 from proxy.sql.grammar import Tree
 from proxy.sql.named import reg_type
 
@@ -37,6 +39,13 @@ REG_FUNCTIONS: Final[Mapping[str, str]] = {
 }
 # ... or which has columns of such types.
 REG_OUTPUTS: Final = frozenset({"dictionaries", "dictionary", "parentrelid", "relid"})
+# Columns of functions that are numbers or arrays (those of the lists in pg_proc.dat), and of WITH
+# ORDINALITY.
+_OTHER_OUTPUTS: Final = frozenset(
+    """
+    grantee grantor last_value level lexemes n ordinality positions tokid weights x
+    """.split()
+)
 # Whose arguments take each other's types; most return one of them.
 POLYMORPHIC: Final = frozenset(
     """
@@ -47,14 +56,8 @@ POLYMORPHIC: Final = frozenset(
     width_bucket
     """.split()
 )
-_CAST: Final = "regclass"
 _MAYBE: Final = "?"  # some such type, or none: it is not certain
-_BRANCHES: Final[Mapping[str, tuple[str, ...]]] = {
-    "CoalesceExpr": ("args",),
-    "MinMaxExpr": ("args",),
-    "A_ArrayExpr": ("elements",),
-    "RowExpr": ("args",),
-}
+_ARRAY: Final = "[]"  # behind a type: an array of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ class Implied:
 
     holder: Tree
     type: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Expressions whose types become one. `is_value`: a value of that type comes out."""
+
+    parts: Sequence[Tree]
+    is_value: bool = True
 
 
 def implied(node: Tree, columns: Mapping[str, frozenset[str]]) -> list[Implied]:
@@ -115,6 +126,10 @@ def _is_open(node: Tree) -> bool:
     return "ParamRef" in node or "sval" in node.get("A_Const", {})
 
 
+def _is_null(node: Tree) -> bool:
+    return bool(node.get("A_Const", {}).get("isnull"))
+
+
 class _Finder:
     def __init__(self, node: Tree, columns: Mapping[str, frozenset[str]]) -> None:
         found = {name: _of_types(types) for name, types in columns.items()}
@@ -123,30 +138,52 @@ class _Finder:
         self._others = {name for name, kind in found.items() if not kind}
         nodes = list(_everything("SelectStmt", node))
         self.has_names = bool(self._columns) or any(_makes_names(*each) for each in nodes)
+        self._plain = self._oids = frozenset[str]()
         if self.has_names:
             asked = [
                 node,
                 *(each["subselect"]["SelectStmt"] for kind, each in nodes if kind == "SubLink"),
             ]
-            self._add_derived(nodes, {id(part) for each in asked for part in _results(each)})
+            # What the statement returns, and what sub-queries in its expressions do: no expression
+            # can refer to these by name.
+            results = {id(part) for each in asked for part in _results(each)}
+            nodes = [each for each in nodes if id(each[1]) not in results]
+            self._add_derived(nodes)
+            given = {name for each in nodes for name in _given(*each)}
+            # Names that only columns have which become no names; and those of oids.
+            plain = {name for name, types in columns.items() if types <= NEVER_NAMES}
+            self._plain = frozenset(plain - given)
+            oids = {name for name, types in columns.items() if types == {"oid"}}
+            self._oids = frozenset(oids - given)
 
     # --- which names of columns may be of such a type ---
 
-    def _add_derived(self, nodes: Sequence[tuple[str, Tree]], results: set[int]) -> None:
-        """Names that the statement itself gives to such values. `results`: what it returns, and
-        what sub-queries in its expressions do; no expression can refer to these by name.
-        """
+    def _add_derived(self, nodes: Sequence[tuple[str, Tree]]) -> None:
+        """Names that the statement itself gives to such values."""
         known = self._columns
-        for name in REG_OUTPUTS:
-            known.setdefault(name, _MAYBE)
+        if any(kind == "FuncCall" and _name(node) in _WITH_OUTPUTS for kind, node in nodes):
+            known.update(dict.fromkeys(REG_OUTPUTS, _MAYBE))
+        outputs = list(_outputs(nodes))
         for kind, node in nodes:
-            # Which column stands behind a listed name would have to be counted out.
-            alias = node.get("alias")
-            names = alias.get("colnames", ()) if isinstance(alias, dict) else ()
-            names = (*names, *node.get("aliascolnames", ()))
-            for part in names if kind != "RangeFunction" else ():
-                known[part["String"].get("sval", "")] = _MAYBE
-        outputs = list(_outputs([each for each in nodes if id(each[1]) not in results]))
+            named = _counted(kind, node)
+            if named is None:  # which columns these are is not known
+                known.update(dict.fromkeys(_listed(kind, node), _MAYBE))
+            else:
+                outputs += named
+        self._add_outputs(outputs)
+        while others := {
+            name
+            for names, values in outputs
+            if not (self.all_of(values) or all(map(_is_null, values)))
+            for name in names
+            if known.get(name, _MAYBE) != _MAYBE
+        }:
+            # A name that something else has too.
+            known.update(dict.fromkeys(others, _MAYBE))
+            self._add_outputs(outputs)
+
+    def _add_outputs(self, outputs: Sequence[_Output]) -> None:
+        known = self._columns
         is_more = True
         while is_more:
             is_more = False
@@ -166,14 +203,16 @@ class _Finder:
     # --- of which type an expression is ---
 
     def kind(self, node: Tree) -> str:
-        """Which of REG_TYPES an expression has, `?` where it may have one; empty: it has none."""
+        """Which of REG_TYPES an expression has, or an array of which; `?` where it may have one;
+        empty: it has none.
+        """
         ((name, fields),) = node.items()
         match name:
             case "TypeCast":
                 found = type_of_cast(fields) or ""
-                return _MAYBE if found and is_array(fields) else found
+                return f"{found}{_ARRAY}" if found and is_array(fields) else found
             case "ColumnRef":
-                return self._columns.get(fields["fields"][-1].get("String", {}).get("sval", ""), "")
+                return self._of_reference(fields["fields"][-1])
             case "FuncCall":
                 return self._of_call(fields)
             case "CaseExpr":
@@ -191,10 +230,15 @@ class _Finder:
                 return self._of_sublink(fields)
             case "A_Expr":
                 return self._of_operator(fields)
-            case "CollateClause":
+            case "CollateClause" | "NamedArgExpr":
                 return self.kind(fields["arg"])
             case _:
                 return ""
+
+    def _of_reference(self, last: Tree) -> str:
+        if "A_Star" in last:
+            return _MAYBE if self._columns else ""
+        return self._columns.get(last["String"].get("sval", ""), "")
 
     def all_of(self, nodes: Iterable[Tree]) -> str:
         found = {self.kind(each) for each in nodes} - {""}
@@ -227,14 +271,52 @@ class _Finder:
             return self.kind(fields["lexpr"])
         is_concatenation = fields["name"][-1]["String"].get("sval") == "||"
         found = self.all_of(_operands(fields)) if is_concatenation else ""
-        return found if found == _MAYBE else ""
+        return _MAYBE if _is_open_kind(found) else ""
 
     # --- where literals stand ---
 
     def found(self, node: Tree) -> Iterator[Implied]:
         for kind, fields in _everything("SelectStmt", node):
             for group in _groups(kind, fields):
-                yield from self._of_group(kind, fields, group)
+                if group.is_value and not self._is_of_oids(kind, group.parts):
+                    self._check_conversions(group.parts)
+                yield from self._of_group(kind, fields, group.parts)
+            if kind == "JoinExpr":
+                self._check_merged(fields)
+
+    def _is_of_oids(self, kind: str, parts: Sequence[Tree]) -> bool:
+        """Is the first of the values an oid? Then all become oids: a type that is preferred gives
+        way to none (parse_coerce.c, select_common_type).
+        """
+        if kind in ("FuncCall", "A_Expr"):
+            return False
+        first = next((each for each in parts if not (_is_open(each) or _is_null(each))), {})
+        if "TypeCast" in first:
+            named = first["TypeCast"]["typeName"]
+            return is_oid_type(named) and not named.get("arrayBounds")
+        fields = first.get("ColumnRef", {}).get("fields", [{}])
+        return fields[-1].get("String", {}).get("sval", "") in self._oids
+
+    def _check_conversions(self, parts: Sequence[Tree]) -> None:
+        """Of a type whose values are names all have to be for sure, or they can not become such."""
+        closed = [each for each in parts if not _is_open(each) and "RowExpr" not in each]
+        found = [self.kind(each) for each in closed]
+        if not any(found):
+            return
+        if found.count(_MAYBE) == len([each for each in found if each]) == 1:
+            found.remove(_MAYBE)  # nothing of its kind is beside it
+        if _MAYBE in found or any(
+            not self.kind(each) and may_convert(each, self._plain.__contains__) for each in closed
+        ):
+            raise _converted()
+
+    def _check_merged(self, join: Tree) -> None:
+        """A column that USING merges is of one type, too."""
+        names = {part["String"].get("sval", "") for part in join.get("usingClause", ())}
+        if join.get("isNatural"):
+            names = set(self._columns)
+        if any(self._columns.get(name) == _MAYBE for name in names):
+            raise _converted()
 
     def _of_group(self, kind: str, fields: Tree, group: Sequence[Tree]) -> Iterator[Implied]:
         flat = list(_flat(group))
@@ -244,10 +326,11 @@ class _Finder:
         neighbour = self.all_of(each for each in flat if not _is_open(each))
         if not neighbour:
             return
-        if kind == "A_Expr" and _is_text_concatenation(fields) and neighbour != _MAYBE:
+        is_open = _is_open_kind(neighbour)
+        if kind == "A_Expr" and _is_text_concatenation(fields) and not is_open:
             return  # a name's text and another
         is_each = kind != "FuncCall" and fields.get("kind") not in ("AEXPR_OP_ANY", "AEXPR_OP_ALL")
-        if neighbour == _MAYBE or not is_each or len(flat) != len(group):
+        if is_open or not is_each or len(flat) != len(group):
             raise Refused(
                 Reason.NOT_UNDERSTOOD,
                 "a literal could be the name of something here",
@@ -255,6 +338,11 @@ class _Finder:
             )
         for literal in literals:
             yield Implied(literal, neighbour)
+
+
+def _is_open_kind(kind: str) -> bool:
+    """Is it not for sure a single value of such a type?"""
+    return kind == _MAYBE or kind.endswith(_ARRAY)
 
 
 def _of_types(types: frozenset[str]) -> str:
@@ -274,7 +362,59 @@ def _makes_names(kind: str, node: Tree) -> bool:
 _WITH_OUTPUTS: Final = frozenset({"pg_partition_tree", "ts_debug"})
 
 
-def _outputs(nodes: Iterable[tuple[str, Tree]]) -> Iterator[tuple[set[str], list[Tree]]]:
+def _converted() -> Refused:
+    return Refused(
+        Reason.NOT_UNDERSTOOD,
+        "a value could become the name of something here",
+        hint="Cast what it stands beside to text, or to oid.",
+    )
+
+
+def _given(kind: str, node: Tree) -> Iterator[str]:
+    """Names that a statement itself gives to columns, whatever they are."""
+    yield from _listed(kind, node)
+    match kind:
+        case "ResTarget" if "name" in node:
+            yield str(node["name"])
+        case "ResTarget" if "val" in node and "ColumnRef" not in node["val"]:
+            yield from _made_up(node["val"])
+        case "RangeFunction" | "RangeTableFuncCol" | "ColumnDef" | "JsonTableColumn":
+            for names, _ in _outputs([(kind, node)]):
+                yield from names
+        case "SelectStmt" if "valuesLists" in node:
+            count = len(node["valuesLists"][0]["List"]["items"])
+            yield from (f"column{number}" for number in range(1, count + 1))
+        case _:
+            pass
+
+
+def _listed(kind: str, node: Tree) -> list[str]:
+    """Names for columns in an alias, or behind a WITH query's name."""
+    alias = node.get("alias")
+    names = alias.get("colnames", ()) if isinstance(alias, dict) else ()
+    if kind == "RangeFunction":
+        return []  # those are what its calls return
+    return [part["String"].get("sval", "") for part in (*names, *node.get("aliascolnames", ()))]
+
+
+def _counted(kind: str, node: Tree) -> list[_Output] | None:
+    """The listed names with the expressions that each stands for; None if these are not known."""
+    names = _listed(kind, node)
+    query = node.get({"RangeSubselect": "subquery", "CommonTableExpr": "ctequery"}.get(kind, ""))
+    if not names or query is None:
+        return None if names else []
+    arms = list(_arms(query["SelectStmt"]))
+    if any(_has_star(each) for arm in arms for each in arm):
+        return None
+    return [
+        ({name}, list(group)) for name, group in zip(names, zip(*arms, strict=False), strict=False)
+    ]
+
+
+_Output = tuple[set[str], list[Tree]]
+
+
+def _outputs(nodes: Iterable[tuple[str, Tree]]) -> Iterator[_Output]:
     """Names of columns, and the expressions that they stand for."""
     for kind, node in nodes:
         if kind == "ResTarget" and "val" in node:
@@ -289,12 +429,20 @@ def _outputs(nodes: Iterable[tuple[str, Tree]]) -> Iterator[tuple[set[str], list
             yield from zip(named, map(list, groups), strict=True)
         elif kind == "SelectStmt" and "valuesLists" in node:
             for number, group in enumerate(_groups(kind, node), 1):
-                yield {f"column{number}"}, list(group)
+                yield {f"column{number}"}, list(group.parts)
         elif kind == "RangeFunction":
             calls = [each["List"]["items"][0] for each in node.get("functions", ())]
             alias = node.get("alias", {})
             listed = {part["String"].get("sval", "") for part in alias.get("colnames", ())}
             yield {alias.get("aliasname", ""), *listed, *map(_called, calls)}, calls
+            for name in _OTHER_OUTPUTS:
+                yield {name}, [_OF_ANY_TYPE]
+        elif kind in ("RangeTableFuncCol", "ColumnDef", "JsonTableColumn"):
+            yield {str(node.get("colname", node.get("name", "")))}, [_OF_ANY_TYPE]
+
+
+# A value of no type of names, as far as is known.
+_OF_ANY_TYPE: Final[Tree] = {"SetToDefault": {}}
 
 
 def _results(select: Tree) -> Iterator[Tree]:
@@ -341,31 +489,44 @@ def _made_up(value: Tree) -> Iterator[str]:
     yield from ("case", "coalesce", "array", "greatest", "least", "nullif", "row")
 
 
-def _groups(kind: str, fields: Tree) -> Iterator[Sequence[Tree]]:
-    """Expressions whose types become one."""
+def _groups(kind: str, fields: Tree) -> Iterator[_Group]:
     if kind == "A_Expr":
-        yield list(_operands(fields))
+        is_concatenation = fields["name"][-1]["String"].get("sval") == "||"
+        yield _Group(list(_operands(fields)), is_value=is_concatenation)
     elif kind == "CaseExpr":
         whens = [each["CaseWhen"] for each in fields["args"]]
-        yield [*(each["result"] for each in whens), *_list(fields.get("defresult"))]
+        # ELSE is the first to decide on the type.
+        yield _Group([*_list(fields.get("defresult")), *(each["result"] for each in whens)])
         if "arg" in fields:
-            yield [fields["arg"], *(each["expr"] for each in whens)]
+            yield _Group([fields["arg"], *(each["expr"] for each in whens)], is_value=False)
     elif kind in ("CoalesceExpr", "MinMaxExpr"):
-        yield fields["args"]
+        yield _Group(fields["args"])
     elif kind == "A_ArrayExpr":
-        yield fields.get("elements", ())
+        yield _Group(fields.get("elements", ()))
     elif kind == "SubLink" and "testexpr" in fields:
-        yield [fields["testexpr"], *_targets(fields["subselect"]["SelectStmt"])]
+        parts = [fields["testexpr"], *_targets(fields["subselect"]["SelectStmt"])]
+        yield _Group(parts, is_value=False)
     elif kind == "FuncCall":
-        ordered = _sorted_by(fields) if fields.get("agg_within_group") else ()
-        if ordered or _name(fields) in POLYMORPHIC:
-            yield [*fields.get("args", ()), *ordered]
+        yield from _groups_of_call(fields)
+    elif kind == "CommonTableExpr" and "cycle_clause" in fields:
+        yield _Group(
+            [fields["cycle_clause"][f"cycle_mark_{part}"] for part in ("value", "default")]
+        )
     elif kind == "SelectStmt":
         if "valuesLists" in fields:
             rows = [each["List"]["items"] for each in fields["valuesLists"]]
-            yield from map(list, zip(*rows, strict=False))
+            yield from (_Group(column) for column in zip(*rows, strict=False))
         if "larg" in fields:
-            yield from _columns_of_arms(fields)
+            yield from map(_Group, _columns_of_arms(fields))
+
+
+def _groups_of_call(call: Tree) -> Iterator[_Group]:
+    name, arguments = _name(call), call.get("args", ())
+    ordered = _sorted_by(call) if call.get("agg_within_group") else ()
+    if ordered or name in POLYMORPHIC:
+        yield _Group([*arguments, *ordered], is_value=False)
+    if name in CONVERTING:
+        yield _Group([arguments[at] for at in CONVERTING[name] if at < len(arguments)])
 
 
 def _columns_of_arms(fields: Tree) -> Iterator[Sequence[Tree]]:

@@ -103,6 +103,11 @@ _OF_ANY_TYPE = [
     "SELECT b = '{n}' FROM (SELECT s.*, NULL AS b FROM (SELECT 1) s UNION SELECT 1, 0::oid::{t}) t",
     "WITH RECURSIVE w(x) AS (SELECT 0::oid::{t} UNION SELECT '{n}' FROM w) SELECT * FROM w",
     "SELECT (SELECT 0::oid::{t}) = '{n}'",
+    "SELECT ARRAY[[0::oid::{t}], ['{n}']]",
+    "SELECT * FROM (SELECT 0::oid::{t} AS x) AS t UNION ALL SELECT '{n}'",
+    "SELECT COALESCE(string_to_array('{n}', ','), ARRAY[0::oid::{t}])",
+    "SELECT ARRAY[0::oid::{t}] UNION ALL SELECT string_to_array('{n}', ',')",
+    "WITH RECURSIVE w(x) AS (SELECT 1 UNION SELECT 2 FROM w) CYCLE x SET c TO '{n}' DEFAULT {t} '-' USING p SELECT c FROM w",
     "SELECT (ARRAY[0::oid::{t}])[1] = '{n}'",
     "SELECT max(ARRAY[0::oid::{t}]) = '{{{n}}}'",
     "SELECT * FROM json_to_record('{{\"x\": \"{n}\"}}') AS t(x {t})",
@@ -308,6 +313,46 @@ _BY_ID = [
     "SELECT CASE WHEN true THEN '{one}' ELSE 'crm.people'::regclass END",
     "SELECT '{one}'::oid::regclass::text",
     "SELECT 'crm.people'::regclass::oid::regtype::text",
+    # Where expressions become one type, PostgreSQL converts numbers to it by itself.
+    *(
+        text.replace("{t}", each)
+        for each in _NAMES
+        for text in (
+            "SELECT COALESCE(NULL::{t}, i) FROM {all}",
+            "SELECT NULL::{t} UNION ALL SELECT i::oid FROM {all}",
+        )
+    ),
+    "SELECT CASE WHEN i = 0 THEN 0::oid::regclass ELSE i::oid END FROM {all}",
+    "SELECT CASE WHEN i > 0 THEN i::oid ELSE 0::oid::regclass END FROM {all}",
+    "SELECT COALESCE(i::oid, 0::oid::regclass) FROM {all}",
+    "SELECT GREATEST(0::oid::regclass, i) FROM {all}",
+    "SELECT ARRAY[0::oid::regclass, i] FROM {all}",
+    "SELECT COALESCE(NULL::regclass[], ARRAY[i]) FROM {all}",
+    "SELECT ARRAY[ARRAY[0::oid::regclass], ARRAY[i]] FROM {all}",
+    "SELECT ARRAY[0::oid::regclass] || i FROM {all}",
+    "SELECT i || ARRAY[0::oid::regclass] FROM {all}",
+    "SELECT array_append(ARRAY[0::oid::regclass], i) FROM {all}",
+    "SELECT array_remove(ARRAY[i], 0::oid::regclass) FROM {all}",
+    "SELECT array_replace(ARRAY[0], 0, i::oid) || ARRAY[0::oid::regclass] FROM {all}",
+    "SELECT lag(0::oid::regclass, 1, i) OVER (PARTITION BY i) FROM {all}",
+    "VALUES (0::oid::regclass), ({one})",
+    "SELECT a FROM (VALUES (0::oid::regclass), ({one})) AS v(a)",
+    "SELECT * FROM (SELECT 0::oid::regclass AS x) AS t UNION SELECT {one}",
+    "SELECT t.* FROM (SELECT 0::oid::regclass) AS t UNION SELECT i FROM {all}",
+    "TABLE pg_inherits UNION SELECT {one}, {one}, 0, NULL",
+    "SELECT x FROM (SELECT NULL::regclass AS x) AS a FULL JOIN (SELECT i AS x FROM {all}) AS b USING (x)",
+    "SELECT x FROM (SELECT NULL::regclass AS x) AS a NATURAL FULL JOIN (SELECT i AS x FROM {all}) AS b",
+    "WITH RECURSIVE w(x) AS (SELECT 0::oid::regclass UNION SELECT {one} FROM w) SELECT * FROM w",
+    "WITH RECURSIVE w(x) AS (SELECT 1 UNION SELECT 2 FROM w) CYCLE x SET c TO {one} DEFAULT regclass '-' USING p SELECT c FROM w",
+    "SELECT COALESCE(typinput, x) FROM (SELECT i AS x, NULL::regproc AS typinput FROM {all}) AS t",
+    "SELECT COALESCE(NULL::regproc, typinput) FROM (SELECT i AS typinput FROM {all}) AS t, (SELECT typinput AS y FROM pg_type LIMIT 1) AS u",
+    "SELECT COALESCE(NULL::regproc, t.typname) FROM (SELECT i AS typname FROM {all}) AS t, (SELECT typname AS y FROM pg_type LIMIT 1) AS u",
+    "SELECT COALESCE(NULL::regclass, b.x) FROM (SELECT NULL::regclass AS x) AS a, json_to_record('{{\"x\": {one}}}') AS b(x int)",
+    "SELECT x FROM (SELECT NULL::regclass AS x) AS a FULL JOIN JSON_TABLE('[{one}]', '$[*]' COLUMNS (x int PATH '$')) AS b USING (x)",
+    "SELECT ordinality FROM (SELECT NULL::regclass AS ordinality) AS a FULL JOIN generate_series(1, {one}) WITH ORDINALITY AS b USING (ordinality) WHERE b > 16000",
+    "SELECT COALESCE(NULL::regclass, x) FROM (SELECT NULL::regclass AS x) AS a(y), information_schema._pg_expandarray(ARRAY[{one}])",
+    "SELECT COALESCE(NULL::regclass, (SELECT i)) FROM {all}",
+    "SELECT COALESCE(NULL::regclass, min(i)) FROM {all}",
 ]  # fmt: skip
 _SECRET = [b"internal", b"people_view", b"unlisted", b"events_1", b"subject", b"private", b"consent_writer",
            b"teller", b"tell", b"<=>>", b"plain", b"people_id", b"members"]  # fmt: skip
@@ -329,6 +374,37 @@ def test_no_id_is_printed_as_a_hidden_name(
     answer = send(side, Attempt(text, sent, None), "simple")  # type: ignore[arg-type]
     for secret in _SECRET:
         assert secret not in answer.raw, f"LEAK of {secret!r} by {sent}: {answer.raw[:3000]!r}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT to_tsvector({c}, 'running')",
+        "SELECT to_tsvector({c}::oid, 'running')",
+        "SELECT to_tsvector((SELECT {c}), 'running')",
+        "SELECT to_tsvector(x, 'running') FROM (SELECT {c} AS x) AS t",
+        "SELECT to_tsquery({c}, 'running')",
+        "SELECT ts_headline({c}, 'running', 'running')",
+        "SELECT * FROM ts_debug({c}, 'running')",
+        "SELECT ts_lexize({d}, 'running')",
+        "SELECT ts_lexize({d} + 0, 'running')",
+    ],
+)
+def test_a_hidden_search_configuration_is_not_used_by_its_id(
+    pair: Pair, postgres: EmbeddedPostgres, text: str
+) -> None:
+    side = pair.sides[0]
+    answers = []
+    for name in ("plain", "nothing"):
+        ids = postgres.run(
+            f"SELECT coalesce((SELECT oid FROM pg_ts_config WHERE cfgname = '{name}_words'), 99999),"
+            f" coalesce((SELECT oid FROM pg_ts_dict WHERE dictname = '{name}_terms'), 99999)",
+            database=side.world.database,
+        )
+        config, dictionary = ids.strip().split("|")
+        answer = send(side, Attempt(text, text.format(c=config, d=dictionary), None), "simple")  # type: ignore[arg-type]
+        answers.append(answer.compared)
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(
@@ -359,6 +435,10 @@ def test_no_id_is_printed_as_a_hidden_name(
         ("SELECT relname FROM pg_class WHERE oid::regclass = 'crm.people'", b"people"),
         ("SELECT amproc::regprocedure::text FROM pg_amproc WHERE amproc = 'btint4cmp'::regproc LIMIT 1", b"btint4cmp"),
         ("SELECT '-'::regclass::text", b"-"),
+        ("SELECT ts_lexize(d.oid::regdictionary, 'stars') FROM pg_ts_dict d WHERE dictname = 'english_stem'", b"star"),
+        ("SELECT to_tsvector(c.oid, 'running') FROM pg_ts_config c WHERE cfgname = 'english'", b"run"),
+        ("SELECT COALESCE(NULLIF(typarray, 0), 0)::regtype FROM pg_type WHERE typname = 'mood'", b"mood"),
+        ("SELECT CASE WHEN prosupport <> 0 THEN prosupport ELSE 0 END, proname || '/' || prosupport FROM pg_proc WHERE proname = 'array_in'", b"array_in"),
         ("SELECT oid::regclass AS relname FROM pg_class WHERE relname = 'people'", b"people"),
         ("SELECT relkind, oid FROM pg_class WHERE relkind <> 'i' UNION ALL SELECT 'v', 'pg_class'::regclass AS relkind FROM pg_class WHERE relkind = 'v'", b"r"),
         ("SELECT * FROM (SELECT 'a' AS kind, oid::regclass AS thing FROM pg_class UNION SELECT 'b', 0) t WHERE kind = 'a' AND thing = 'crm.people'", b"people"),

@@ -61,6 +61,7 @@ SHAPES = [
     "WITH x AS (SELECT * FROM customers WHERE id = {n}) SELECT id FROM x WHERE email = '{s}'",
     "SELECT id FROM customers WHERE id = {n} UNION ALL SELECT id FROM vehicles WHERE id = {n}",
     "SELECT relname FROM pg_catalog.pg_class WHERE relname = '{s}' AND oid = {n}",
+    "SELECT COALESCE(NULL::regclass, {n}), NULLIF(oid::regclass, '{s}') FROM pg_class",
     "SELECT current_setting('{s}') FROM customers WHERE id = {n}",
     "SELECT id FROM customers WHERE id = '{s}'::regclass::oid::int8",
     "SELECT substr(email, {n}, {n}) FROM customers WHERE length(email) > {n}",
@@ -214,6 +215,27 @@ async def test_purpose_tool_and_path_are_parts_of_the_key(guarded: Guarded) -> N
             plans, is_found = lifted.find(text.format(number), asked)
             assert is_found == (number > 1)
             assert plans is None or plans == make(text.format(number), asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT relname FROM pg_class WHERE oid::regclass = '{}'",
+        "SELECT typname FROM pg_type WHERE oid::regtype IN ('{}', 'text')",
+    ],
+)
+async def test_digits_in_the_place_of_a_name_are_planned_as_a_name(
+    guarded: Guarded, text: str
+) -> None:
+    def make(text: str, context: PlanContext) -> Plans:
+        return make_plans(guarded.enforcer, text, context)
+
+    lifted, found = LiftedPlans(make), 0
+    for name in ("crm.customers", "bool", "16401", "0", "crm.hidden", "007"):
+        plans, is_found = lifted.find(text.format(name), context())
+        found += is_found
+        assert plans is None or equal(plans, make(text.format(name), context())), name
+    assert found == 4
 
 
 async def test_a_plan_that_hangs_on_a_literal_is_not_shared(guarded: Guarded) -> None:
