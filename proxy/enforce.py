@@ -110,7 +110,7 @@ class Enforcer:
         """Make what is made once, before a statement needs it. Takes a while: for a thread, before
         anybody else has this enforcer.
         """
-        _ = self._settings, self._naming, self._known_names
+        _ = self._settings, self._naming, self._granting, self._known_names
         self.guards.set_up()
 
     # --- statements ---
@@ -326,7 +326,12 @@ class Enforcer:
     def _confined_calls(
         self, node: Tree, text: str, reading: Reading, context: PlanContext
     ) -> list[ConfinedCall]:
-        names_things = any(use.relation in self._naming for use in reading.uses)
+        names_things = any(
+            use.relation in self._naming
+            or not reading.columns.isdisjoint(self._granting.get(use.relation, ()))
+            or (use.relation in self._granting and (reading.starred or reading.starred_selects))
+            for use in reading.uses
+        )
         if not reading.has_catalog_calls and not names_things:
             return []
         columns = self._columns_by_name(reading)
@@ -356,6 +361,20 @@ class Enforcer:
             for relation in known
             if any(reg_type([column.type.base]) for column in self._columns_of(relation))
         )
+
+    @cached_property
+    def _granting(self) -> Mapping[RelationName, frozenset[str]]:
+        """Relations with columns whose values name roles: lists of rights. Those columns."""
+        known = (*self.catalog.relations, *self.catalog.system_relations)
+        found = {
+            relation: frozenset(
+                column.name
+                for column in self._columns_of(relation)
+                if column.type.base in ("aclitem", "_aclitem")
+            )
+            for relation in known
+        }
+        return {relation: names for relation, names in found.items() if names}
 
     def _columns_of(self, relation: RelationName) -> Sequence[Column]:
         own = self.catalog.relations.get(relation)

@@ -39,6 +39,9 @@ REG_FUNCTIONS: Final[Mapping[str, str]] = {
 }
 # ... or which has columns of such types.
 REG_OUTPUTS: Final = frozenset({"dictionaries", "dictionary", "parentrelid", "relid"})
+# The same is true of an aclitem, in which roles are named: what gives such values, and takes them.
+_ACL: Final = "aclitem"
+ACL_FUNCTIONS: Final = frozenset({"acldefault", "aclexplode"})
 # Columns of functions that are numbers or arrays (those of the lists in pg_proc.dat), and of WITH
 # ORDINALITY.
 _OTHER_OUTPUTS: Final = frozenset(
@@ -124,6 +127,11 @@ def is_array(cast: Tree) -> bool:
 def _is_open(node: Tree) -> bool:
     """A literal or a parameter: its type is its neighbours'."""
     return "ParamRef" in node or "sval" in node.get("A_Const", {})
+
+
+def _is_empty(node: Tree) -> bool:
+    """An array of nothing."""
+    return bool(node.get("A_Const", {}).get("sval", {}).get("sval", "") == "{}")
 
 
 def _is_null(node: Tree) -> bool:
@@ -248,6 +256,8 @@ class _Finder:
         name = _name(call)
         if name in REG_FUNCTIONS:
             return REG_FUNCTIONS[name]
+        if name == "acldefault":
+            return f"{_ACL}{_ARRAY}"
         parts = (*call.get("args", ()), *_sorted_by(call))
         return _MAYBE if name in POLYMORPHIC and self.all_of(parts) else ""
 
@@ -320,7 +330,10 @@ class _Finder:
 
     def _of_group(self, kind: str, fields: Tree, group: Sequence[Tree]) -> Iterator[Implied]:
         flat = list(_flat(group))
-        literals = [each for each in flat if _is_open(each)]
+        # In a comparison other literals share the plan of this one.
+        literals = [
+            each for each in flat if _is_open(each) and (kind == "A_Expr" or not _is_empty(each))
+        ]
         if not literals:
             return
         neighbour = self.all_of(each for each in flat if not _is_open(each))
@@ -346,6 +359,10 @@ def _is_open_kind(kind: str) -> bool:
 
 
 def _of_types(types: frozenset[str]) -> str:
+    if types == {f"_{_ACL}"}:
+        return f"{_ACL}{_ARRAY}"
+    if types & {_ACL, f"_{_ACL}"}:
+        return _MAYBE
     found = {reg_type([each]) for each in types} - {None}
     if not found:
         return ""
@@ -356,10 +373,12 @@ def _of_types(types: frozenset[str]) -> str:
 def _makes_names(kind: str, node: Tree) -> bool:
     if kind == "TypeCast":
         return type_of_cast(node) is not None
-    return kind == "FuncCall" and (_name(node) in REG_FUNCTIONS or _name(node) in _WITH_OUTPUTS)
+    return kind == "FuncCall" and _name(node) in _MAKING_NAMES
 
 
 _WITH_OUTPUTS: Final = frozenset({"pg_partition_tree", "ts_debug"})
+_MAKING_NAMES: Final = _WITH_OUTPUTS | REG_FUNCTIONS.keys() | ACL_FUNCTIONS
+_ACL_VALUE: Final[Tree] = {"FuncCall": {"funcname": [{"String": {"sval": "acldefault"}}]}}
 
 
 def _converted() -> Refused:
@@ -525,6 +544,8 @@ def _groups_of_call(call: Tree) -> Iterator[_Group]:
     ordered = _sorted_by(call) if call.get("agg_within_group") else ()
     if ordered or name in POLYMORPHIC:
         yield _Group([*arguments, *ordered], is_value=False)
+    if name == "aclexplode":
+        yield _Group([*arguments, _ACL_VALUE], is_value=False)
     if name in CONVERTING:
         yield _Group([arguments[at] for at in CONVERTING[name] if at < len(arguments)])
 

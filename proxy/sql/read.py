@@ -25,7 +25,7 @@ from proxy.sql.functions import (
     is_type_allowed,
 )
 from proxy.sql.grammar import Tree
-from proxy.sql.implied import REG_FUNCTIONS
+from proxy.sql.implied import ACL_FUNCTIONS, REG_FUNCTIONS
 from proxy.sql.missing import (
     function_refusal,
     operator_refusal,
@@ -699,6 +699,7 @@ class _Walker:
             catalog_call_of(names, count) is not None
             or named_call_of(names, count) is not None
             or name in REG_FUNCTIONS
+            or name in ACL_FUNCTIONS
         ):
             self.reading.has_catalog_calls = True
         if len(names) <= 2:

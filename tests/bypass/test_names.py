@@ -206,6 +206,17 @@ _OF_ROLES = [
     "SELECT has_schema_privilege('{n}', 'crm', 'usage')",
     "SELECT has_column_privilege('{n}', 'crm.people', 'id', 'select')",
     "SELECT has_database_privilege('{n}', current_database(), 'connect')",
+    "SELECT COALESCE(relacl, '{{{n}=r/consent_reader}}') FROM pg_class LIMIT 1",
+    "SELECT CASE WHEN true THEN '{{{n}=r/consent_reader}}' ELSE attacl END FROM pg_attribute LIMIT 1",
+    "SELECT nspacl @> '{n}=r/consent_reader' FROM pg_namespace LIMIT 1",
+    "SELECT '{n}=r/consent_reader' = ANY (relacl) FROM pg_class LIMIT 1",
+    "SELECT a = '{{{n}=r/consent_reader}}' FROM (SELECT relacl AS a FROM pg_class LIMIT 1) AS t",
+    "SELECT array_append(relacl, '{n}=r/consent_reader') FROM pg_class LIMIT 1",
+    "SELECT a.* FROM (SELECT * FROM (SELECT relacl FROM pg_class LIMIT 1) t UNION SELECT '{{{n}=r/consent_reader}}') a",
+    "SELECT acldefault('r', 10::oid) = '{{{n}=r/consent_reader}}'",
+    "SELECT acldefault('r', 10::oid) UNION SELECT '{{{n}=r/consent_reader}}'",
+    "SELECT grantee FROM aclexplode('{{{n}=r/consent_reader}}')",
+    "SELECT '{n}=r/consent_reader'::aclitem",
     "SET ROLE {n}",
     "SET SESSION AUTHORIZATION {n}",
     "SELECT set_config('role', '{n}', false)",
@@ -276,6 +287,21 @@ def test_a_hidden_thing_is_told_as_one_that_does_not_exist(pair: Pair, kind: str
                 if answers[0] != answers[1]:
                     different.append((way, text, hidden, *answers))
     assert not different, "\n".join(map(repr, different))
+
+
+@pytest.mark.parametrize(("type_id", "shape"), [(1033, "{}"), (1034, "{{{}}}")])
+@pytest.mark.parametrize("text", ["SELECT $1", "SELECT acldefault('r', 10::oid) = $1"])
+def test_a_role_is_not_told_by_a_parameter_of_rights(
+    pair: Pair, text: str, type_id: int, shape: str
+) -> None:
+    answers = []
+    for name in _ROLES[0]:
+        right = shape.format(f"{name}=r/consent_reader")
+        for types in ((type_id,), ()):
+            asked = Attempt(text, text, None, parameters=(right,), types=types)  # type: ignore[arg-type]
+            answers.append(send(pair.sides[0], asked, "extended"))
+    for one, other in zip(answers[:2], answers[2:], strict=True):
+        assert _without(one.compared, *_ROLES[0]) == _without(other.compared, *_ROLES[0])
 
 
 def _without(answer: bytes, hidden: str, missing: str) -> bytes:
@@ -435,6 +461,7 @@ def test_a_hidden_search_configuration_is_not_used_by_its_id(
         ("SELECT relname FROM pg_class WHERE oid::regclass = 'crm.people'", b"people"),
         ("SELECT amproc::regprocedure::text FROM pg_amproc WHERE amproc = 'btint4cmp'::regproc LIMIT 1", b"btint4cmp"),
         ("SELECT '-'::regclass::text", b"-"),
+        ("SELECT COALESCE(relacl, '{}')::text, COALESCE(relacl, acldefault('r', relowner)) IS NULL FROM pg_class WHERE relname = 'people'", b"{}"),
         ("SELECT ts_lexize(d.oid::regdictionary, 'stars') FROM pg_ts_dict d WHERE dictname = 'english_stem'", b"star"),
         ("SELECT to_tsvector(c.oid, 'running') FROM pg_ts_config c WHERE cfgname = 'english'", b"run"),
         ("SELECT COALESCE(NULLIF(typarray, 0), 0)::regtype FROM pg_type WHERE typname = 'mood'", b"mood"),
