@@ -54,11 +54,13 @@ REG_TYPES: Final[Mapping[str, Named]] = {
     "regtype": Named.TYPE,
 }
 # Their object ids, and those of their arrays (pg_type.dat): a parameter of such a type would be
-# looked up by PostgreSQL. So would the roles in an aclitem.
+# looked up by PostgreSQL.
 REG_TYPE_OIDS: Final = frozenset(
     {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191}
-    | {1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192, 1033, 1034}
+    | {1008, 2207, 2208, 2209, 2210, 2211, 3735, 3770, 4090, 4097, 4192}
 )
+# So would the roles in an aclitem, or an array of them.
+ACL_TYPE_OIDS: Final = frozenset({1033, 1034})
 _STATES: Final[Mapping[Named, str]] = {
     Named.RELATION: "42P01",
     Named.FUNCTION: "42883",

@@ -32,7 +32,7 @@ from proxy.sql.missing import (
     permission_refusal,
     type_refusal,
 )
-from proxy.sql.named import REG_TYPE_OIDS, Named, not_there, reg_type
+from proxy.sql.named import ACL_TYPE_OIDS, REG_TYPE_OIDS, Named, not_there, reg_type
 from proxy.sql.permitted import Permitted
 from proxy.sql.settings import FREE_SETTINGS, is_show_allowed
 
@@ -224,7 +224,7 @@ def check_parameter_types(types: Sequence[int], lists: Lists) -> None:
     calls functions. Raises Refused(type_not_allowed).
     """
     for oid in types:
-        is_built_in = oid < FIRST_NORMAL_OID and oid not in REG_TYPE_OIDS
+        is_built_in = oid < FIRST_NORMAL_OID and oid not in REG_TYPE_OIDS | ACL_TYPE_OIDS
         is_known = is_built_in or oid in lists.own.types
         if not is_known and not _is_enum(oid, lists.catalog):
             raise Refused(

@@ -11,10 +11,11 @@ from proxy.rewrite.check import check
 from proxy.rewrite.splice import splice
 from proxy.sql.catalog import load_catalog
 from proxy.sql.catalog_functions import Things, catalog_call, is_catalog_call, named_call_of
+from proxy.sql.conversions import CONVERTING, NEVER_NAMES
 from proxy.sql.functions import is_function_allowed
 from proxy.sql.grammar import parse
-from proxy.sql.implied import POLYMORPHIC, REG_FUNCTIONS, REG_OUTPUTS
-from proxy.sql.named import REG_TYPE_OIDS, REG_TYPES
+from proxy.sql.implied import ACL_FUNCTIONS, POLYMORPHIC, REG_FUNCTIONS, REG_OUTPUTS
+from proxy.sql.named import ACL_TYPE_OIDS, REG_TYPE_OIDS, REG_TYPES
 from tests.catalog.servers import HIDDEN, Customer
 from tests.catalog.test_guards import every_column
 
@@ -232,6 +233,47 @@ async def test_every_function_whose_result_is_a_name_is_known(customer: Customer
             row["name"], row["n"]
         ):
             assert row["column"] in REG_OUTPUTS, row["name"]
+
+
+async def test_every_function_of_rights_is_known(customer: Customer) -> None:
+    rows = await customer.reader.fetch(
+        "SELECT p.proname::text AS name, p.pronargs::int AS n FROM pg_proc p"
+        " WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.oid < 16384"
+        "   AND (p.prorettype = ANY($1::oid[]) OR p.proargtypes::oid[] && $1::oid[])",
+        sorted(ACL_TYPE_OIDS),
+    )
+    assert rows
+    for row in rows:
+        name, count = row["name"], row["n"]
+        if is_function_allowed(None, name, count) or is_catalog_call(name, count):
+            assert name in ACL_FUNCTIONS, name
+
+
+async def test_every_function_that_converts_its_arguments_is_known(customer: Customer) -> None:
+    """Its arguments become one type, and it returns a value of that."""
+    rows = await customer.reader.fetch(
+        "SELECT p.proname::text AS name, p.pronargs::int AS n, ARRAY(SELECT (at - 1)::int"
+        "    FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, at)"
+        "   WHERE type::regtype::text LIKE 'anycompatible%' ORDER BY at) AS places"
+        "  FROM pg_proc p WHERE p.oid < 16384 AND p.prorettype::regtype::text LIKE 'anycompatible%'"
+    )
+    for row in rows:
+        if is_function_allowed(None, row["name"], row["n"]) and len(row["places"]) > 1:
+            assert CONVERTING.get(row["name"]) == tuple(row["places"]), row["name"]
+
+
+async def test_nothing_becomes_a_name_by_itself_that_is_not_known_to(customer: Customer) -> None:
+    rows = await customer.reader.fetch(
+        "SELECT s.typname::text AS source, t.typname::text AS target FROM pg_cast c"
+        "  JOIN pg_type s ON s.oid = c.castsource JOIN pg_type t ON t.oid = c.casttarget"
+        " WHERE c.castcontext = 'i' AND t.typname = ANY($1::text[])",
+        sorted(REG_TYPES),
+    )
+    from_texts = {
+        (each["source"], each["target"]) for each in rows if each["source"] in NEVER_NAMES
+    }
+    known = {("text", "regclass"), ("varchar", "regclass")}
+    assert {each for each in found if each[0] in NEVER_NAMES} == known
 
 
 async def test_every_function_of_any_type_is_known(customer: Customer) -> None:
