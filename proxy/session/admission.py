@@ -433,7 +433,8 @@ class Admission:
         self, name: bytes, prepared: Prepared, renewed: Prepared, *, is_simple: bool
     ) -> Steps[Prepared | Refused]:
         state = self._state
-        if state.status == m.FAILED and not state.queue:
+        yield from state.settle()
+        if state.skips() or state.status == m.FAILED:
             # It can not run in this block. To exchange it would close it, and prepare nothing.
             return prepared
         # Its analysis may take the transaction's snapshot.

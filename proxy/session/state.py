@@ -113,8 +113,10 @@ class SessionState:
 
     def conclude_portal(self, portal: Portal | None) -> None:
         """Nothing more can be read of a portal: record what was."""
-        if portal is not None and portal.run is not None:
-            self.recorder.conclude(portal.run, "complete")
+        run = None if portal is None else portal.run
+        # Nothing was, where its Execute was sent and is not answered: its answer will tell.
+        if run is not None and run.is_gated:
+            self.recorder.conclude(run, "complete")
 
     def skips(self) -> bool:
         """`is_skipping`, asked again after a need: meanwhile it may have changed."""

@@ -350,6 +350,24 @@ async def test_defaults_that_change_meanwhile_are_those_of_the_next(pooled: Prox
     assert leased.carried is before
 
 
+@pytest.mark.parametrize("pooling", ["session", "transaction"])
+async def test_nor_does_a_block_that_fails_in_the_same_breath(
+    upstream: Database, pooling: Pooling
+) -> None:
+    async with running(upstream, pooling=pooling) as proxy:
+        proxy.planner.rewrite = _planned
+        client = await proxy.login()
+        client.send(m.parse(b"s", b"SELECT $$PLANNED$$"), m.SYNC_MESSAGE)
+        await client.until_ready()
+        for text in ("SET consent.purpose = 'service'", "BEGIN"):
+            await client.query(text)
+        client.send(query("SELECT 1 / 0") + run(None, statement=b"s"))
+        assert [kinds(await client.until_ready()) for _ in range(2)] == ["EZ", "EZ"]
+        await client.query("ROLLBACK")
+        client.send(run(None, statement=b"s"))
+        assert rows(await client.until_ready()) == [[b"service public"]]
+
+
 # --- what is shared, and what is not ----------------------------------------------------------
 
 

@@ -236,6 +236,19 @@ async def test_a_suspended_portal_ends_where_another_takes_its_place(proxy: Prox
     assert len(proxy.log.of("access.outcome")) == len(proxy.log.of("access.intent"))
 
 
+async def test_a_portal_that_is_gone_before_its_execute_is_recorded_as_an_error(
+    proxy: Proxy,
+) -> None:
+    client = await proxy.login()
+    await client.query("BEGIN")
+    client.send(m.parse(b"", READS.encode()), m.bind(b"p", b""), m.SYNC_MESSAGE)
+    await client.until_ready()
+    # In one packet: the second is sent before it is known that the first ended the block.
+    client.send(m.query(b"COMMIT") + m.execute(b"p") + m.SYNC_MESSAGE)
+    assert error(await client.until_ready(2))["C"] == "34000"
+    assert [each["state"] for each in proxy.log.of("access.outcome")] == ["error"]
+
+
 async def test_what_the_upstream_ends_is_no_departure_of_the_client(
     proxy: Proxy, upstream: Database
 ) -> None:
