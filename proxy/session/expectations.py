@@ -140,8 +140,8 @@ class Expectation:
     ends. `poison`: in place of Parse, Bind, Describe or Close. `is_silent`: its failure is ours to
     deal with, not the client's to see. `statement` and `bound` are what was entered under `name`
     when the message was forwarded. `key` is what a Parse prepares, where names are exchanged
-    (lease.py), `statement_name` the client's name for what a Bind is of. `on_rows` gets the rows
-    of a question of ours; None where it failed.
+    (lease.py), and `upstream_name` under which name; `statement_name` is the client's name for what
+    a Bind is of. `on_rows` gets the rows of a question of ours; None where it failed.
     """
 
     __slots__ = (
@@ -166,6 +166,7 @@ class Expectation:
         "statement_name",
         "text",
         "texts",
+        "upstream_name",
     )
 
     def __init__(  # noqa: PLR0913 - one for each field
@@ -191,6 +192,7 @@ class Expectation:
         is_set_up: bool = False,
         statement_name: bytes = b"",
         prepared: Prepared | None = None,
+        upstream_name: bytes = b"",
     ) -> None:
         self.reply = reply
         self.segment = segment
@@ -212,4 +214,5 @@ class Expectation:
         self.rows = b""  # DataRows, while they are collected
         self.statement_name = statement_name
         self.prepared = prepared  # what a Parse of ours prepares again
+        self.upstream_name = upstream_name
         self.is_set_up = is_set_up  # the connection gets the client's settings

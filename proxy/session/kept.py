@@ -21,6 +21,7 @@ from proxy.upstream.carried import DEFAULTS, Carried, Settings, StatementKey
 from proxy.wire import messages as m
 
 if TYPE_CHECKING:
+    from proxy.session.expectations import Expectation
     from proxy.session.known import KnownParse
     from proxy.session.state import SessionState
 
@@ -72,8 +73,8 @@ class Kept:
         self._under = DEFAULTS
         self._is_unsettled = False
         self._prepared: dict[bytes, Prepared] = {}  # by the name upstream
-        # What Parses prepare that are not answered yet, by the segment of the last.
-        self._parsing: dict[StatementKey, int] = {}
+        # The last Parse of each name upstream, while it is not answered.
+        self._parsing: dict[bytes, Expectation] = {}
 
     def begin(self, carried: Carried) -> None:
         """A connection was leased."""
@@ -142,29 +143,30 @@ class Kept:
 
     # --- what a Parse that was sent comes to ---
 
-    def parses(self, key: StatementKey, segment: int) -> None:
-        """A Parse of what has this key is sent."""
-        self._parsing[key] = segment
+    def parses(self, expectation: Expectation) -> None:
+        """A Parse is sent of what has a key."""
+        self._parsing[expectation.upstream_name] = expectation
 
-    def is_sure(self, key: StatementKey, segment: int) -> bool:
-        """Whether a message of `segment` can rely on what has this key: where its Parse is of an
-        earlier segment and not answered, it may be skipped, and this message not.
+    def is_sure(self, upstream_name: bytes, segment: int) -> bool:
+        """Whether a message of `segment` can rely on what has this name upstream: where the last
+        Parse of it is of an earlier segment and not answered, it may be skipped, and the message
+        not.
         """
-        return self._parsing.get(key, segment) == segment
+        parsing = self._parsing.get(upstream_name)
+        return parsing is None or parsing.segment == segment
 
-    def parsed(self, key: StatementKey, segment: int) -> None:
+    def parsed(self, expectation: Expectation) -> None:
         """It is prepared."""
-        if self._parsing.get(key) == segment:
-            del self._parsing[key]
+        if self._parsing.get(expectation.upstream_name) is expectation:
+            del self._parsing[expectation.upstream_name]
 
-    def not_parsed(self, key: StatementKey, segment: int) -> None:
-        """It failed, or was skipped. Where it was sent again since, that one tells."""
-        if self._parsing.get(key, segment) == segment:
-            self.lose(key)
+    def not_parsed(self, expectation: Expectation, key: StatementKey) -> None:
+        """It failed, or was skipped."""
+        self.parsed(expectation)
+        self.lose(key)
 
     def lose(self, key: StatementKey) -> None:
         """What has this key is not, or perhaps not, prepared upstream."""
-        self._parsing.pop(key, None)
         if self._carried is not None:
             self._prepared.pop(self._carried.lose(key), None)
 

@@ -186,16 +186,14 @@ class Lease:
     def name_of(self, name: bytes, prepared: Prepared) -> bytes | None:
         """The name of a statement upstream; None: it is not prepared there, or not for sure."""
         carried, key = self.carried, self.key_of(prepared)
-        if not self._state.kept.is_sure(key, self._state.segment):
+        known = carried.name_of(key) if name else b""
+        if not known and (name or carried.unnamed != key):
             return None
-        if not name:
-            return b"" if carried.unnamed == key else None
-        return carried.name_of(key) or None
+        return known if self._state.kept.is_sure(known, self._state.segment) else None
 
-    def parse(self, name: bytes, prepared: Prepared, segment: int) -> bytes:
+    def parse(self, name: bytes, prepared: Prepared) -> bytes:
         """The client prepares a statement: the name that it gets upstream."""
         carried, key = self.carried, self.key_of(prepared)
-        self._state.kept.parses(key, segment)
         if not name:
             carried.unnamed = key
             return b""
@@ -216,11 +214,16 @@ class Lease:
             return known
         key = self.key_of(prepared)
         self._counts.parses += 1
-        upstream_name = self.parse(name, prepared, self._state.segment)
+        upstream_name = self.parse(name, prepared)
         self._state.forward(
             m.parse(upstream_name, key.text.encode(), key.types),
             Expectation(
-                Reply.PARSE, self._state.segment, is_swallowed=True, key=key, prepared=prepared
+                Reply.PARSE,
+                self._state.segment,
+                is_swallowed=True,
+                key=key,
+                upstream_name=upstream_name,
+                prepared=prepared,
             ),
         )
         return upstream_name

@@ -131,7 +131,7 @@ class Replies:
         """The upstream has done what was entered when the message was forwarded."""
         state = self._state
         if head.key is not None:
-            state.kept.parsed(head.key, head.segment)
+            state.kept.parsed(head)
         if head.statement is not None:
             state.statements.confirm(head.name, head.statement)
         if head.bound is not None:
@@ -315,7 +315,7 @@ class Replies:
         if expectation.bound is not None:
             state.portals.take_back(expectation.name, expectation.bound)
         if expectation.key is not None:
-            state.kept.not_parsed(expectation.key, expectation.segment)
+            state.kept.not_parsed(expectation, expectation.key)
 
     def _notice(self, part: bytes) -> None:
         state = self._state

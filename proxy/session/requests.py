@@ -249,7 +249,7 @@ class Requests:
         entry = state.statements.set(name, prepared, state.segment, is_pending=True)
         upstream_name = name
         if state.lease is not None:
-            upstream_name = state.lease.parse(name, prepared, state.segment)
+            upstream_name = state.lease.parse(name, prepared)
         forward = m.parse(upstream_name, plan.text.encode(), types)
         if not name:
             self._steady.learn_parse(message, prepared, forward)
@@ -263,6 +263,7 @@ class Requests:
                 # PostgreSQL drops the unnamed statement before it reads the new one.
                 is_gone_on_failure=not name,
                 key=None if state.lease is None else state.lease.key_of(prepared),
+                upstream_name=upstream_name,
             ),
         )
 

@@ -149,6 +149,8 @@ class SessionState:
         """Send a message upstream, and expect its answer."""
         self.to_upstream.append(data)
         self.queue.append(expectation)
+        if expectation.key is not None:
+            self.kept.parses(expectation)
         if expectation.reply is Reply.QUERY and self.lease is not None:
             self.lease.carried.unnamed = None  # manual, "Simple Query"
         if expectation.reply in (Reply.SYNC, Reply.QUERY):

@@ -70,6 +70,7 @@ class Steady:
         "_known_parse",
         "_messages",
         "_name",
+        "_parsed_as",
         "_planner",
         "_prepared",
         "_run",
@@ -103,6 +104,7 @@ class Steady:
         # A Parse whose statement stays prepared upstream (kept.py).
         self._known_parse: KnownParse | None = None
         self._key: StatementKey | None = None
+        self._parsed_as = b""  # the name upstream of what a Parse prepares
         self._is_owed = False  # the client waits for a ParseComplete that is ours to say
         self._held = b""  # an error that the client may never have to see
 
@@ -237,7 +239,7 @@ class Steady:
             return self._kept(known, key, data[parse_end:end], data[end:])
         self._prepared = known.prepared
         if state.lease is not None:
-            state.lease.parse(b"", known.prepared, self._segment)
+            state.lease.parse(b"", known.prepared)
             self._key = state.lease.carried.unnamed
         elif known.prepared.may_set:
             state.kept.note(known.prepared.plan)
@@ -257,8 +259,7 @@ class Steady:
             self._stage = _BOUND
             self._is_owed = True
             return m.rebind(bound, b"", b"", name) + rest
-        name = carried.take(key)
-        kept.parses(key, self._segment)
+        name = self._parsed_as = carried.take(key)
         self._prepared = prepared = kept.prepared(known, name)
         parse = m.parse(name, prepared.plan.text.encode(), prepared.types or ())
         surplus = kept.surplus()
@@ -305,7 +306,7 @@ class Steady:
         self._stage = stage
         self._is_query = self._is_owed = False
         self._key = None
-        self._name = b""
+        self._name = self._parsed_as = b""
         self._segment = state.segment
         state.segment += 1
         self._known.used += 1
@@ -406,7 +407,7 @@ class Steady:
         self._is_owed = False
         self._stage = _CLOSED
         if state.lease is not None:
-            state.lease.parse(b"", known.prepared, self._segment)
+            state.lease.parse(b"", known.prepared)
             self._key = state.lease.carried.unnamed
         state.to_upstream.append(m.close(b"S", name) + known.forward + asked[parse_end:])
         return True
@@ -431,8 +432,6 @@ class Steady:
             entry = state.statements.entry(b"")
             if entry is None or entry.value is not self._prepared:
                 state.statements.set(b"", self._prepared, self._segment, is_pending=False)
-            if self._key is not None:
-                state.kept.parsed(self._key, self._segment)
         if before <= _BOUND < stage and state.status != m.IDLE:
             # In a transaction block there may be a portal, which is replaced.
             state.conclude_portal(state.portals.get(b""))
@@ -474,16 +473,18 @@ class Steady:
             state.queue.append(Expectation(Reply.CLOSE, segment, is_swallowed=True))
         if stage <= _PARSED:
             entry = state.statements.set(b"", prepared, segment, is_pending=True)
-            state.queue.append(
-                Expectation(
-                    Reply.PARSE,
-                    segment,
-                    name=b"",
-                    statement=entry,
-                    is_gone_on_failure=True,
-                    key=self._key,
-                )
+            parsing = Expectation(
+                Reply.PARSE,
+                segment,
+                name=b"",
+                statement=entry,
+                is_gone_on_failure=True,
+                key=self._key,
+                upstream_name=self._parsed_as,
             )
+            state.queue.append(parsing)
+            if self._key is not None:
+                state.kept.parses(parsing)
         portal = _portal(prepared, run)
         bound = state.portals.set(b"", portal, segment, is_pending=stage <= _BOUND)
         if stage <= _BOUND:

@@ -323,6 +323,28 @@ async def test_a_statement_that_was_to_be_prepared_in_a_skipped_part_is_nobody_e
     assert [rows(answer) for answer in answers] == [[[b"name 7"]]] * 2
 
 
+async def test_nor_where_a_part_prepares_the_same_under_two_names(pooled: Proxy) -> None:
+    first, second = await pooled.login(), await pooled.login()
+    text = b"SELECT b FROM people WHERE a = 7"
+    first.send(m.parse(b"", text), m.parse(b"s", text), m.SYNC_MESSAGE)
+    await first.until_ready()
+    await second.query("DISCARD ALL")
+    second.send(m.parse(b"", b"SELECT b FROM people WHERE a = 8"), run(None))
+    await second.until_ready()
+    # The named one is prepared, then something fails, and the unnamed one is skipped.
+    part = (
+        m.bind(b"", b"s")
+        + m.bind(b"", b"nothing")
+        + run(None)
+        + run(None)
+        + run(None, statement=b"s")
+    )
+    for _ in range(2):
+        first.send(part)
+        _, *answers = [await first.until_ready() for _ in range(3)]
+        assert [rows(answer) for answer in answers] == [[[b"name 7"]]] * 2
+
+
 @pytest.mark.parametrize("call", ["SET_CONFIG", 'U&"set_confi\\0067"'])
 async def test_a_setting_is_noticed_however_it_is_written(pooled: Proxy, call: str) -> None:
     """Some statements are sent as they were written, and not in PostgreSQL's own printing."""
