@@ -298,8 +298,8 @@ class _Finder:
         """Is the first of the values an oid? Then all become oids: a type that is preferred gives
         way to none (parse_coerce.c, select_common_type).
         """
-        if kind in ("FuncCall", "A_Expr"):
-            return False
+        if kind in ("FuncCall", "A_Expr") or any(map(_has_star, parts)):
+            return False  # behind a star stand other columns
         first = next((each for each in parts if not (_is_open(each) or _is_null(each))), {})
         if "TypeCast" in first:
             named = first["TypeCast"]["typeName"]

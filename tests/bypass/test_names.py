@@ -365,6 +365,7 @@ _BY_ID = [
     "SELECT a FROM (VALUES (0::oid::regclass), ({one})) AS v(a)",
     "SELECT * FROM (SELECT 0::oid::regclass AS x) AS t UNION SELECT {one}",
     "SELECT t.* FROM (SELECT 0::oid::regclass) AS t UNION SELECT i FROM {all}",
+    "SELECT 0::oid, t.* FROM (SELECT NULL::regclass AS x) AS t UNION SELECT 0, i FROM {all}",
     "TABLE pg_inherits UNION SELECT {one}, {one}, 0, NULL",
     "SELECT x FROM (SELECT NULL::regclass AS x) AS a FULL JOIN (SELECT i AS x FROM {all}) AS b USING (x)",
     "SELECT x FROM (SELECT NULL::regclass AS x) AS a NATURAL FULL JOIN (SELECT i AS x FROM {all}) AS b",
