@@ -262,7 +262,13 @@ class Enforcer:
         inner = canonical_inner(statement.text, statement.kind)
         query = self._query(query_node, inner, context)
         text = answer(explain.explain_lines(query.tables, context.purpose))
-        return Plan(kind=Kind.EXPLAIN, text=text, tag="EXPLAIN", revision=self.revision)
+        return Plan(
+            kind=Kind.EXPLAIN,
+            text=explain.with_parameters(text, query.parameters),
+            tag="EXPLAIN",
+            parameters=query.parameters,
+            revision=self.revision,
+        )
 
     def _with_query(self, kind: Kind, text: str, query: _Rewritten) -> Plan:
         return Plan(

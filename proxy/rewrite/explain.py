@@ -7,6 +7,7 @@ Nothing goes upstream but constants: a real plan's shape and estimates follow hi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import orjson
 
@@ -14,10 +15,14 @@ from proxy.errors import Reason, Refused
 from proxy.rewrite.plan import TableUse
 from proxy.sql.grammar import Tree
 
+# What postgres_fdw and BI tools read from the first line: costs that say nothing.
+_NO_COSTS: Final = "(cost=0.00..0.00 rows=1 width=0)"
+
 
 def explain_lines(tables: Sequence[TableUse], purpose: str | None) -> list[str]:
     """What EXPLAIN answers: per relation and column value, mask or absent, and why."""
-    lines = [f"Answered by the proxy from its own plan, for purpose {purpose or '(none)'}"]
+    whose = f"Answered by the proxy from its own plan, for purpose {purpose or '(none)'}"
+    lines = [f"{whose}  {_NO_COSTS}"]
     for table in tables:
         lines.append(table.name)
         for column in table.columns:
@@ -50,6 +55,14 @@ def explain_query(lines: Sequence[str]) -> str:
     """A query whose rows are the lines, named as PostgreSQL names EXPLAIN's."""
     values = ", ".join("('" + line.replace("'", "''") + "')" for line in lines)
     return f'SELECT "QUERY PLAN" FROM (VALUES {values}) AS plan("QUERY PLAN")'
+
+
+def with_parameters(query: str, count: int) -> str:
+    """The query, which takes the statement's parameters and makes nothing of them."""
+    if not count:
+        return query
+    taken = (f"CAST(${number} AS pg_catalog.text) IS NULL" for number in range(1, count + 1))
+    return f"{query} WHERE {' OR '.join(('true', *taken))}"
 
 
 def is_json(options: Sequence[Tree]) -> bool:

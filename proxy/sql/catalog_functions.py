@@ -53,6 +53,15 @@ def _calls(things: Things, *counts: int, at: int = 0) -> Mapping[int, CatalogCal
     return {count: CatalogCall(things=things, at=at) for count in counts}
 
 
+# pg_stat_get_…(oid): what a relation's counters and times say.
+_COUNTERS: Final = (
+    *("analyze_count", "autoanalyze_count", "autovacuum_count", "vacuum_count"),
+    *("last_analyze_time", "last_autoanalyze_time", "last_autovacuum_time", "last_vacuum_time"),
+    *("live_tuples", "dead_tuples", "mod_since_analyze", "ins_since_vacuum"),
+    *("numscans", "blocks_fetched", "blocks_hit", "tuples_fetched", "tuples_returned"),
+    *("tuples_inserted", "tuples_updated", "tuples_hot_updated", "tuples_deleted"),
+)
+
 _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "col_description": _calls(Things.COLUMNS, 2),
     "current_setting": _calls(Things.SHOWN_SETTINGS, 1, 2),
@@ -110,6 +119,7 @@ _CALLS: Final[Mapping[str, Mapping[int, CatalogCall]]] = {
     "pg_type_is_visible": _calls(Things.TYPES, 1),
     "set_config": _calls(Things.FREE_SETTINGS, 3),
     "shobj_description": _calls(Things.DATABASES, 2),
+    **{f"pg_stat_get_{name}": _calls(Things.NOTHING, 1) for name in _COUNTERS},
 }
 
 

@@ -328,8 +328,8 @@ ATTEMPTS = [
     Attempt("a table's size", "SELECT WHERE pg_table_size('crm.visits') IS NOT NULL", Answered(0)),
     Attempt(
         "the live rows of a table",
-        "SELECT pg_stat_get_live_tuples('crm.visits'::regclass)",
-        FUNCTION,
+        "SELECT WHERE pg_stat_get_live_tuples('crm.visits'::regclass) IS NOT NULL",
+        Answered(0),
     ),
     Attempt("what others run", "SELECT pg_stat_get_activity(NULL)", FUNCTION),
     Attempt("our own rewritten text", "SELECT current_query()", FUNCTION),

@@ -123,6 +123,8 @@ async def test_sizes_are_nobodys(customer: Customer) -> None:
         "pg_total_relation_size('crm.customers'::regclass)",
         "pg_indexes_size('crm.customers')",
         "pg_database_size(current_database())",
+        "pg_stat_get_numscans('crm.customers'::regclass)",
+        "pg_stat_get_live_tuples('crm.customers'::regclass)",
     ):
         assert await told(customer, f"SELECT {call}::text")
         assert await told(customer, confined(f"SELECT {call}::text", visible)) == []

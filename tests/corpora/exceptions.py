@@ -35,7 +35,7 @@ class Exceptional:
 EXCEPTIONS: Final = (
     Exceptional(
         r"\A\s*EXPLAIN ",
-        "EXPLAIN is answered from the policy, and has no parameters",
+        "EXPLAIN is answered from the policy; its parameters are texts",
         may_fail=True,
     ),
     Exceptional(r"\Aselect now\(\)\Z", "the clock goes on"),

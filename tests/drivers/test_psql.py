@@ -149,8 +149,8 @@ def test_several_statements_in_one_string(psql: str, mailer: str) -> None:
 
 def test_explain_is_the_proxys_own_answer(psql: str, mailer: str) -> None:
     shown = _ask(psql, mailer, "EXPLAIN SELECT email FROM customers")
-    assert "email_campaign" in shown
-    assert "cost" not in shown
+    assert "email_campaign  (cost=0.00..0.00 rows=1 width=0)" in shown
+    assert "Scan" not in shown
 
 
 def test_parameters_are_bound(mailer: str) -> None:

@@ -239,3 +239,11 @@ async def test_the_asynchronous_connection_works_as_well(mailer: str) -> None:
     async with await psycopg.AsyncConnection.connect(mailer) as connection:
         cursor = await connection.execute("SELECT email FROM customers WHERE id = %s", (2,))
         assert await cursor.fetchall() == [("p2@example.com",)]
+
+
+def test_explain_takes_the_parameters_of_its_query(mailer: str) -> None:
+    text = "EXPLAIN SELECT email FROM customers WHERE id = %s AND name = %s"
+    with psycopg.connect(mailer) as connection:
+        for prepare in (False, True):
+            lines = connection.execute(text, (3, "Person 3"), prepare=prepare).fetchall()
+            assert ("crm.customers",) in lines
