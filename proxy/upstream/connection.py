@@ -7,6 +7,7 @@ resets, cancels and closes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import ssl
@@ -28,7 +29,9 @@ from proxy.wire.startup import SSL_REQUEST, cancel_request, startup_message
 HIGH_WATER_BYTES: Final = 256 * 1024
 CONNECT_TIMEOUT_S: Final = 10.0
 CANCEL_TIMEOUT_S: Final = 10.0
-_CANCEL_PAUSES_S: Final[Sequence[float]] = (0.02, 0.1, 0.5, 2.0)
+# A busy database may take seconds before it begins a statement, and hears of no cancel until then.
+_CANCEL_PAUSES_S: Final[Sequence[float]] = (0.02, 0.1, 0.5, *[1.0] * 10)
+_READY: Final = messages.ready(messages.IDLE)[:-1]
 # What an upstream may say at once before anybody has leased it: it greets, and answers one row.
 _INBOX_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -64,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.secret = b""
         self.is_lost = False
         self._is_paused = False
+        self._ended: asyncio.Event | None = None  # of what was given up
         self._transport: asyncio.Transport | None = None
         self._send: Callable[[bytes], None] | None = None  # the transport's, while it is open
         self._listener: UpstreamListener | None = None
@@ -79,14 +83,15 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._listener is not None:
             self._listener.upstream_received(data)
+        elif self._ended is not None and not data[:-1].endswith(_READY):
+            return  # rows of what runs on until it hears that it is cancelled
         else:
             # Between leases an upstream has nothing to say but notices and its own end. Whatever
             # it is, nobody must take it for an answer: the connection is not used again.
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self.is_lost = True
-        self._send = None
+        self._lose()
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.upstream_lost()
@@ -153,8 +158,13 @@ class UpstreamConnection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+        self._lose()
+
+    def _lose(self) -> None:
         self.is_lost = True
         self._send = None
+        if self._ended is not None:
+            self._ended.set()
 
     # --- cancelling ---
 
@@ -176,13 +186,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def cancel_for_good(self) -> None:
         """Cancel what runs, or is about to, on a connection that nobody listens to any more."""
+        ended = self._ended = asyncio.Event()
         for pause_s in _CANCEL_PAUSES_S:
             self.cancel()
             await self.cancels_taken()
-            # A statement that had not begun does not hear of it. Whatever is answered when it
-            # ends closes the connection (`data_received`).
-            await asyncio.sleep(pause_s)
-            if self.is_lost:
+            # A statement that had not begun does not hear of it. That it has ended closes the
+            # connection (`data_received`).
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), pause_s)
                 return
 
     async def _cancel(self) -> None:
@@ -198,7 +209,8 @@ class UpstreamConnection(asyncio.Protocol):
                     writer.transport.abort()
         except (OSError, TimeoutError, UpstreamProtocolError):
             # The request may arrive late and hit another statement: do not use this one again.
-            self.abort()
+            if self._ended is None:
+                self.abort()
 
 
 def _prefix() -> bytes:

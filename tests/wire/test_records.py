@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import asyncpg
 import pytest
 
 from proxy.config import Database
 from proxy.upstream.connection import connect, exchange
 from proxy.wire import messages as m
-from tests.wire.conftest import Proxy
+from proxy.wire.startup import CANCEL_CODE
+from tests.wire.conftest import Proxy, running
 from tests.wire.raw import error, kinds, rows, until
 
 READS = "SELECT a FROM people WHERE a < 3"
@@ -165,25 +170,77 @@ async def test_a_statement_that_fails_at_bind_has_a_record(proxy: Proxy) -> None
 
 
 async def test_a_client_that_leaves_in_the_middle_is_recorded_and_its_statement_cancelled(
-    proxy: Proxy,
+    proxy: Proxy, upstream: Database
 ) -> None:
     client = await proxy.login()
     client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
-    await proxy.log.until("access.intent", 1)
+    await _until_runs(upstream, "SELECT pg_sleep(600)%", is_wanted=True)
     client.close()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert outcome["state"] == "client_gone"
+    await _until_runs(upstream, "SELECT pg_sleep(600)%", is_wanted=False)
     await until(lambda: not proxy.pool.leased)
-    other = await proxy.login()
-    for _ in range(ROUNDS_MAX):  # the database ends it when it hears of it
-        seen = await other.query(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
-            " AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
-        )
-        if rows(seen) == [[b"0"]]:
+
+
+async def test_a_statement_whose_client_left_is_cancelled_until_it_hears_of_it(
+    tcp_upstream: Database,
+) -> None:
+    """Also when rows came meanwhile: they do not say that it has ended."""
+    async with _losing_cancels(tcp_upstream, 3) as relayed, running(relayed) as proxy:
+        client = await proxy.login()
+        pauses = "CASE a WHEN 1 THEN 0.3 WHEN 5000 THEN 600 ELSE 0 END"
+        client.send(m.query(f"SELECT pg_sleep({pauses}), a FROM numbers".encode()))
+        await _until_runs(tcp_upstream, "SELECT pg_sleep(CASE%", is_wanted=True)
+        client.close()
+        await _until_runs(tcp_upstream, "SELECT pg_sleep(CASE%", is_wanted=False)
+
+
+@asynccontextmanager
+async def _losing_cancels(upstream: Database, count: int) -> AsyncIterator[Database]:
+    """The upstream behind a relay in which so many cancel requests are lost."""
+    lost = 0
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lost
+        first = await reader.readexactly(8)
+        if int.from_bytes(first[4:], "big") == CANCEL_CODE and lost < count:
+            lost += 1
+            writer.close()
             return
-        await asyncio.sleep(0.05)
-    pytest.fail("the statement still runs")
+        onward = await asyncio.open_connection(upstream.host, upstream.port)
+        onward[1].write(first)
+        await asyncio.gather(pass_on(reader, onward[1]), pass_on(onward[0], writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        yield replace(upstream, port=server.sockets[0].getsockname()[1])
+        assert lost == count
+    finally:
+        server.close()
+
+
+async def _until_runs(upstream: Database, like: str, *, is_wanted: bool) -> None:
+    """Return when the database runs such a statement, or none (any more)."""
+    admin = await asyncpg.connect(upstream.url)
+    try:
+        running = []
+        for _ in range(ROUNDS_MAX):  # it begins, and hears of a cancel, when it gets to it
+            running = await admin.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE $1", like
+            )
+            if bool(running) == is_wanted:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail("the statement runs still" if running else "the statement never ran")
+    finally:
+        await admin.close()
 
 
 async def test_a_cancelled_statement_is_recorded_as_cancelled(proxy: Proxy) -> None:
