@@ -173,12 +173,12 @@ async def test_a_client_that_leaves_in_the_middle_is_recorded_and_its_statement_
     proxy: Proxy, upstream: Database
 ) -> None:
     client = await proxy.login()
-    client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
-    await _until_runs(upstream, "SELECT pg_sleep(600)%", is_wanted=True)
+    client.send(m.query(b"SELECT pg_sleep(611), a FROM people"))
+    await _until_runs(upstream, "SELECT pg_sleep(611)%", is_wanted=True)
     client.close()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert outcome["state"] == "client_gone"
-    await _until_runs(upstream, "SELECT pg_sleep(600)%", is_wanted=False)
+    await _until_runs(upstream, "SELECT pg_sleep(611)%", is_wanted=False)
     await until(lambda: not proxy.pool.leased)
 
 
@@ -321,7 +321,9 @@ async def test_what_the_upstream_ends_is_no_departure_of_the_client(
     assert (outcome["state"], outcome["sqlstate"]) == ("error", "57P01")
 
 
-async def test_a_connection_that_is_lost_is_no_departure_of_the_client(proxy: Proxy) -> None:
+async def test_a_connection_that_is_lost_is_no_departure_of_the_client(
+    proxy: Proxy, upstream: Database
+) -> None:
     client = await proxy.login()
     client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
     await proxy.log.until("access.intent", 1)
@@ -330,3 +332,6 @@ async def test_a_connection_that_is_lost_is_no_departure_of_the_client(proxy: Pr
     assert b"08006" in await client.closed()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert (outcome["state"], outcome["sqlstate"]) == ("error", "08006")
+    admin = await asyncpg.connect(upstream.url)  # the database does not know that it is lost
+    await admin.execute("SELECT pg_terminate_backend($1)", leased.process)
+    await admin.close()
