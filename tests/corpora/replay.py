@@ -1,4 +1,4 @@
-"""Send what real tools sent to a database and to the proxy in front of its twin, and compare.
+"""Send what tools send to a database and to the proxy in front of its twin, and compare.
 
 The two databases are copies of each other, object ids included; only the proxy's one has the
 ledger, and what else the proxy hides. Every answer is compared message by message, byte for byte.
