@@ -6,7 +6,7 @@ purpose, snapshots, the access log.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -143,10 +143,10 @@ class LocalNames:
 
 
 class Admission:
-    def __init__(self, state: SessionState, planner: Planner, purposes: Iterable[str]) -> None:
+    def __init__(self, state: SessionState, planner: Planner, purposes: Sequence[str]) -> None:
         self._state = state
         self._planner = planner
-        self._purposes = frozenset(purposes)
+        self._purposes = purposes
 
     def plan(self, text: str, types: tuple[int, ...] | None) -> Steps[tuple[Plan | Refused, ...]]:
         """The plans of a text under the session's purpose and path."""

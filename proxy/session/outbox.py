@@ -6,7 +6,6 @@ no row without a record). No I/O: the edge gives a function that takes bytes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from proxy.session.services import Ticket
@@ -30,7 +29,7 @@ class Outbox:
         self._write = write
         self._on_released = on_released
         self._on_failed = on_failed
-        self._items: deque[bytes | Ticket] = deque()
+        self._items: list[bytes | Ticket] = []
         self.held = 0
         """Bytes that wait."""
 
@@ -68,13 +67,14 @@ class Outbox:
         """Hand on all that no barrier holds back."""
         items = self._items
         ready: list[bytes] = []
-        while items:
-            head = items[0]
-            if isinstance(head, bytes):
-                ready.append(head)
-            elif not head.is_durable:
+        passed = 0
+        for item in items:
+            if isinstance(item, bytes):
+                ready.append(item)
+            elif not item.is_durable:
                 break
-            items.popleft()
+            passed += 1
+        del items[:passed]
         if ready:
             data = ready[0] if len(ready) == 1 else b"".join(ready)
             self.held -= len(data)

@@ -24,11 +24,15 @@ def is_plain(plan: Plan, context: Context) -> bool:
     )
 
 
+# To search a longer text would hold all others up.
+_SEARCHED_MAX: Final = 64 * 1024
+
+
 def may_set(plan: Plan) -> bool:
     """Whether a statement may change settings beyond its transaction."""
     if plan.kind is Kind.SET:
         return not plan.is_local and plan.setting != "transaction"
-    if plan.kind is Kind.DISCARD or plan.runs_code:
+    if plan.kind is Kind.DISCARD or plan.runs_code or len(plan.text) > _SEARCHED_MAX:
         return True
     # A text that is sent as it was written (enforce.py) may have it in any case, or escaped.
     text = plan.text.lower()

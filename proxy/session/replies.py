@@ -7,6 +7,7 @@ ends the session, before anything of it is relayed. Rows are relayed as they cam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from proxy.access_log.record import State
 from proxy.errors import InvariantError, UpstreamProtocolError
@@ -146,7 +147,7 @@ class Replies:
 
     def _pop(self) -> None:
         state = self._state
-        state.queue.popleft()
+        state.queue.pop(0)
         if not state.queue:
             state.holds = False
 
@@ -288,9 +289,8 @@ class Replies:
             self._conclude(head, sqlstate)
             head.runs.clear()
             return
-        dropped: list[Expectation] = []
-        while state.queue and state.queue[0].reply is not Reply.SYNC:
-            dropped.append(state.queue.popleft())
+        dropped = list(takewhile(lambda each: each.reply is not Reply.SYNC, state.queue))
+        del state.queue[: len(dropped)]
         # The newest first, so that each finds what it replaced.
         for expectation in reversed(dropped):
             self._conclude(expectation, sqlstate)

@@ -61,7 +61,7 @@ class Requests:
         state: SessionState,
         planner: Planner,
         *,
-        purposes: Iterable[str],
+        purposes: Sequence[str],
         execute_ahead: Callable[[bytes], int],
         initial_sql: Callable[[str], bytes],
         steady: Steady,
