@@ -7,9 +7,9 @@ Only ratios to something measured in the same round are looked at, and their med
 * planning one with another literal to reading it with PostgreSQL's grammar;
 * planning under a policy of many tables to planning under one of few.
 
-The bands are about twice what was measured when they were set, growth's less; for the three modes
-four times: without a compiler a statement takes twice as long, and on a machine where ten processes
-wait for each core Python's caches are cold. A plan that is made for each query is far beyond them.
+The bands are about twice what was measured when they were set, growth's less, the three modes' more
+(where six processes waited for each core, 1.0 instead of 0.85, 2.1 instead of 1.6). Without a
+compiler a statement takes twice as long, and may. A plan made for each query is far beyond them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from benchmarks import growth, hot_path, planning
 from benchmarks.judge import Round, judge
+from benchmarks.kept import is_compiled
 from benchmarks.stand import TOOL, Stand, stand
 from proxy.demo.embedded import WITHOUT_DURABILITY, EmbeddedPostgres
 from proxy.planner import Planner
@@ -36,13 +37,16 @@ from proxy.rewrite.plan import PlanContext
 from proxy.sql.grammar import parse
 
 ALLOWED: Final = {
-    "simple": 6.0,
-    "extended": 4.0,
-    "prepared": 7.0,
-    "planned": 12.0,
-    "varied": 2.0,
+    "simple": 4.0,
+    "extended": 2.5,
+    "prepared": 4.5,
+    "planned": 10.0,
+    "varied": 1.5,
     "many tables": 1.3,
 }
+# What runs through compiled modules may take so much more without a compiler.
+_UNCOMPILED: Final = 2.0
+_OF_COMPILED: Final = (*hot_path.MODES, "varied")
 CUSTOMERS: Final = 2_000
 SECONDS: Final = 1.0
 ROUNDS: Final = 5
@@ -105,6 +109,12 @@ def _cpu_us(work: Callable[[str], object], texts: list[str]) -> float:
     return (time.process_time() - began) / len(texts) * 1e6
 
 
+def allowed(*, is_compiled: bool) -> Mapping[str, float]:
+    if is_compiled:
+        return ALLOWED
+    return ALLOWED | {name: ALLOWED[name] * _UNCOMPILED for name in _OF_COMPILED}
+
+
 def main() -> int:
     measured: dict[str, list[Round]] = defaultdict(list)
     for name, each in (*plans(), *tables()):
@@ -112,7 +122,7 @@ def main() -> int:
     with stand(customers=CUSTOMERS, durability="process", with_poolers=False) as standing:
         for name, each in statements(standing):
             measured[name].append(each)
-    verdicts = judge(measured, ALLOWED)
+    verdicts = judge(measured, allowed(is_compiled=is_compiled()))
     table = Table(title="Ratios to a reference of the same run (medians)")
     for heading in ("measure", "ratio", "allowed", ""):
         table.add_column(heading, justify="left" if heading == "measure" else "right")

@@ -48,8 +48,6 @@ def machine() -> dict[str, object]:
     """What a figure hangs on besides the code."""
     from sqlglot import parser
 
-    from proxy.session import client
-
     return {
         "date": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
         "processor": _processor(),
@@ -58,12 +56,19 @@ def machine() -> dict[str, object]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
-        "proxy_is_compiled": not str(client.__file__).endswith(".py"),
+        "proxy_is_compiled": is_compiled(),
         "sqlglot_is_compiled": not str(parser.__file__).endswith(".py"),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
         | {command[0]: _version(command) for command in _PROGRAMS}
         | {"postgres": _version([str(installed_binaries() / "postgres"), "--version"])},
     }
+
+
+def is_compiled() -> bool:
+    """Whether the proxy's hot modules are."""
+    from proxy.session import client
+
+    return not str(client.__file__).endswith(".py")
 
 
 def _processor() -> str:

@@ -15,10 +15,14 @@ _PGPOOL_CHILDREN: Final = 40  # one for each client at once
 
 
 @contextlib.contextmanager
-def pgbouncer(folder: Path, direct: Target) -> Iterator[Target]:
-    """pgbouncer in session mode, as the proxy keeps a connection per session."""
+def pgbouncer(folder: Path, direct: Target, verifier: str) -> Iterator[Target]:
+    """pgbouncer in session mode, as the proxy keeps a connection per session.
+
+    With the database's own verifier it logs in upstream by the keys of a client's login; with the
+    password it derives them anew for each client.
+    """
     port = free_port()
-    (folder / "users.txt").write_text(f'"{direct.user}" "{direct.password}"\n')
+    (folder / "users.txt").write_text(f'"{direct.user}" "{verifier}"\n')
     (folder / "pgbouncer.ini").write_text(
         f"""
 [databases]
@@ -57,7 +61,7 @@ ignore_startup_parameters = extra_float_digits
 
 
 @contextlib.contextmanager
-def pgpool(folder: Path, direct: Target) -> Iterator[Target]:
+def pgpool(folder: Path, direct: Target, _verifier: str) -> Iterator[Target]:
     """pgpool-II without load balancing, caches and checks: it only passes on."""
     port = free_port()
     files = {
@@ -99,7 +103,7 @@ log_min_messages = error
         )
 
 
-Pooler = Callable[[Path, Target], contextlib.AbstractContextManager[Target]]
+Pooler = Callable[[Path, Target, str], contextlib.AbstractContextManager[Target]]
 
 
 def installed() -> Iterator[Pooler]:

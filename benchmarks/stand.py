@@ -77,8 +77,11 @@ def stand(
             pid=server.pid,
         )
         proxy = stack.enter_context(_proxy(folder, server, durability, pooling, program))
+        verifier = server.run(
+            f"SELECT rolpassword FROM pg_authid WHERE rolname = '{READER}'"
+        ).strip()
         wanted = installed() if with_poolers else ()
-        poolers = tuple(stack.enter_context(pooler(folder, direct)) for pooler in wanted)
+        poolers = tuple(stack.enter_context(pooler(folder, direct, verifier)) for pooler in wanted)
         yield Stand(direct=direct, proxy=proxy, poolers=poolers, server=server, folder=folder)
 
 
