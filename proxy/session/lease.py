@@ -168,9 +168,10 @@ class Lease:
             self.carried.needs_reset = True
 
     def _note(self, plan: Plan) -> None:
-        if may_set(plan):
+        is_change = may_set(plan)
+        if is_change:
             self._changes += 1
-        if plan.kind is Kind.SET or may_set(plan):
+        if is_change or plan.kind is Kind.SET:
             # Until it is known what is set now: SET LOCAL counts, too.
             self._local_changes += 1
             self._parsed_under = new_settings()

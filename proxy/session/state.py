@@ -144,12 +144,16 @@ class SessionState:
             parameter_types=types or (),
         )
 
-    def forward(self, data: bytes, expectation: Expectation) -> None:
-        """Send a message upstream, and expect its answer."""
-        self.to_upstream.append(data)
+    def expect(self, expectation: Expectation) -> None:
+        """Expect the answer to what was sent."""
         self.queue.append(expectation)
         if expectation.key is not None:
             self.kept.parses(expectation)
+
+    def forward(self, data: bytes, expectation: Expectation) -> None:
+        """Send a message upstream, and expect its answer."""
+        self.to_upstream.append(data)
+        self.expect(expectation)
         if expectation.reply is Reply.QUERY and self.lease is not None:
             self.lease.carried.unnamed = None  # manual, "Simple Query"
         if expectation.reply in (Reply.SYNC, Reply.QUERY):

@@ -473,18 +473,17 @@ class Steady:
             state.queue.append(Expectation(Reply.CLOSE, segment, is_swallowed=True))
         if stage <= _PARSED:
             entry = state.statements.set(b"", prepared, segment, is_pending=True)
-            parsing = Expectation(
-                Reply.PARSE,
-                segment,
-                name=b"",
-                statement=entry,
-                is_gone_on_failure=True,
-                key=self._key,
-                upstream_name=self._parsed_as,
+            state.expect(
+                Expectation(
+                    Reply.PARSE,
+                    segment,
+                    name=b"",
+                    statement=entry,
+                    is_gone_on_failure=True,
+                    key=self._key,
+                    upstream_name=self._parsed_as,
+                )
             )
-            state.queue.append(parsing)
-            if self._key is not None:
-                state.kept.parses(parsing)
         portal = _portal(prepared, run)
         bound = state.portals.set(b"", portal, segment, is_pending=stage <= _BOUND)
         if stage <= _BOUND:

@@ -313,9 +313,7 @@ async def test_what_the_upstream_ends_is_no_departure_of_the_client(
     client.send(m.query(b"SELECT pg_sleep(600), a FROM people"))
     await proxy.log.until("access.intent", 1)
     (leased,) = proxy.pool._leased
-    admin = await connect(upstream, {})
-    await exchange(admin, b"SELECT pg_terminate_backend(%d)" % leased.process)
-    admin.close()
+    await _terminate(upstream, leased.process)
     assert b"57P01" in await client.closed()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert (outcome["state"], outcome["sqlstate"]) == ("error", "57P01")
@@ -332,6 +330,10 @@ async def test_a_connection_that_is_lost_is_no_departure_of_the_client(
     assert b"08006" in await client.closed()
     (outcome,) = await proxy.log.until("access.outcome", 1)
     assert (outcome["state"], outcome["sqlstate"]) == ("error", "08006")
-    admin = await asyncpg.connect(upstream.url)  # the database does not know that it is lost
-    await admin.execute("SELECT pg_terminate_backend($1)", leased.process)
-    await admin.close()
+    await _terminate(upstream, leased.process)  # the database does not know that it is lost
+
+
+async def _terminate(upstream: Database, process: int) -> None:
+    admin = await connect(upstream, {})
+    await exchange(admin, b"SELECT pg_terminate_backend(%d)" % process)
+    admin.close()
